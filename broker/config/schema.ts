@@ -1,0 +1,168 @@
+// The one schema of the config file: every setting, its unit, its bounds and its default.
+import { z } from 'zod'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const day = 86_400
+
+const port = z.int().min(0).max(65_535)
+const count = z.int().min(0)
+const positive = z.int().min(1)
+
+/** Who may connect how often to one listener. 0 switches a limit off. */
+export const acceptSchema = z.strictObject({
+  connectionsMax: count.default(0).describe('open connections of this listener; 0: no limit'),
+  connectionsPerAddress: count.default(0).describe('open connections for each remote address; 0: no limit'),
+  perAddressPerS: count.default(0).describe('new connections a second for each remote address; 0: no limit'),
+  trustedProxies: z
+    .array(z.string())
+    .default([])
+    .describe(
+      'addresses or CIDR ranges that may speak the PROXY protocol; empty: all who can reach a listener that asks for it',
+    ),
+})
+
+const common = {
+  name: z.string().min(1).describe('unique; stands in logs and metrics'),
+  proxyProtocol: z
+    .boolean()
+    .default(false)
+    .describe('expect a PROXY protocol header, version 1 or 2, on each connection'),
+  accept: acceptSchema.prefault({}),
+}
+const network = {
+  ...common,
+  host: z.string().default('127.0.0.1').describe('address to listen on; not loopback needs TLS or `insecure: true`'),
+  insecure: z.boolean().default(false).describe('allow plain text on an address that is not loopback'),
+}
+const tls = {
+  certificate: z.string().describe('PEM file with the certificate and its chain; reloaded when it changes'),
+  key: z.string().describe('PEM file with the private key'),
+  ca: z.string().optional().describe('PEM file of authorities for client certificates'),
+  clientCertificate: z.enum(['none', 'optional', 'required']).default('none'),
+  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
+}
+const web = {
+  path: z.string().startsWith('/').default('/mqtt').describe('path of the WebSocket upgrade; `/` accepts any'),
+  origins: z.array(z.string()).default([]).describe('Origin values that browsers may send; empty: any'),
+}
+
+export const listenerSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('tcp'), ...network, port: port.default(1883) }),
+  z.strictObject({ type: z.literal('tls'), ...network, ...tls, port: port.default(8883) }),
+  z.strictObject({ type: z.literal('ws'), ...network, ...web, port: port.default(8083) }),
+  z.strictObject({ type: z.literal('wss'), ...network, ...web, ...tls, port: port.default(8084) }),
+  z.strictObject({ type: z.literal('unix'), ...common, path: z.string().describe('path of the socket file (0600)') }),
+])
+
+export const limitsSchema = z.strictObject({
+  connectPacketMaxBytes: positive.default(16 * KiB).describe('a packet before CONNECT is accepted'),
+  packetMaxBytes: positive.max(268_435_460).default(MiB).describe('any packet'),
+  connectTimeoutMs: positive.default(10_000).describe('accept to CONNECT, TLS and WebSocket upgrade included'),
+  hookTimeoutMs: positive.default(5_000).describe('an answer of authenticate or authorize; later is "no"'),
+  connectionsMax: count.default(0).describe('open connections of all listeners; 0: no limit'),
+  clientIdMaxBytes: positive.max(65_535).default(128),
+  topicMaxBytes: positive.max(65_535).default(1_024),
+  topicMaxLevels: positive.max(128).default(32),
+  filtersPerSubscribe: positive.default(100),
+  filtersPerClient: positive.default(1_000),
+  inflightOut: positive
+    .max(65_535)
+    .default(100)
+    .describe('unacknowledged deliveries to a client that names no Receive Maximum'),
+  inflightIn: positive
+    .max(65_535)
+    .default(1_000)
+    .describe('unacknowledged QoS 1 and 2 publishes of a client; told as Receive Maximum'),
+  topicAliasMax: count.max(65_535).default(32).describe('topic aliases that a client may set'),
+  outputLowBytes: positive
+    .default(MiB)
+    .describe('buffered for one connection: above it QoS 0 is dropped, QoS 1 and 2 wait'),
+  outputHighBytes: positive.default(8 * MiB).describe('buffered for one connection: above it the connection is cut'),
+  queueMessages: positive.default(1_000).describe('kept for offline sessions, for each session and filter'),
+  queueBytes: positive.default(16 * MiB).describe('kept for offline sessions, for each session and filter'),
+  queueAgeS: positive.default(7 * day).describe('kept for offline sessions'),
+  sessionExpiryS: count.default(7 * day).describe('of a session that does not say (3.1.1, clean session 0)'),
+  sessionExpiryMaxS: count.default(30 * day).describe('longest that a client may ask for'),
+  sessionsPerUser: positive.default(20).describe('over it the oldest offline session ends'),
+  keepaliveMaxS: positive.max(65_535).default(1_200).describe('also for clients that ask for none'),
+  retainedMessages: count.default(1_000_000),
+  retainedPerUser: count.default(10_000),
+  retainedMaxBytes: count.default(256 * KiB),
+  willMaxBytes: count.default(64 * KiB),
+  connectsPerClient: z
+    .strictObject({
+      perS: positive.default(10).describe('lasting rate'),
+      burst: positive.default(100).describe('this many at once'),
+    })
+    .prefault({})
+    .describe('CONNECTs for one client id; over it refused with 0x9F'),
+  failedLogins: z
+    .strictObject({ perMinute: count.default(10).describe('0: no limit'), banS: count.default(300) })
+    .prefault({})
+    .describe('wrong passwords for each user and address, then a ban'),
+  publishPerS: count
+    .default(0)
+    .describe('messages a second of one client; above it its socket is read more slowly; 0: no limit'),
+  publishBytesPerS: count.default(0).describe('bytes a second of one client; 0: no limit'),
+  loopDelayMs: count
+    .default(200)
+    .describe('event loop delay (p99 over 10 s) above which new connections are refused; 0: off'),
+})
+
+export const storeSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('level'),
+    path: z.string().default('./data').describe('folder, relative to the folder in which oriole runs'),
+    durability: z
+      .enum(['disk', 'os', 'memory'])
+      .default('disk')
+      .describe('disk: survives a power cut; os: survives the end of the process; memory: survives neither'),
+  }),
+  z.strictObject({ type: z.literal('memory') }),
+])
+
+export const logSchema = z.strictObject({
+  level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  format: z.enum(['auto', 'json', 'pretty']).default('auto').describe('auto: pretty on a terminal, else JSON lines'),
+})
+
+export const adminSchema = z.strictObject({
+  enabled: z.boolean().default(true),
+  host: z.string().default('127.0.0.1').describe('loopback only'),
+  port: port.default(8080),
+})
+
+/** A name, or one name with its settings. The plugin's own schema checks the settings. */
+const pluginEntrySchema = z.union([
+  z.string().min(1),
+  z.record(z.string().min(1), z.unknown()).refine((entry) => Object.keys(entry).length === 1, {
+    message: 'one plugin for each line: `- name` or `- name: { settings }`',
+  }),
+])
+
+export const configSchema = z.strictObject({
+  node: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'letters, digits, "-" and "_", at most 64')
+    .default('oriole')
+    .describe('name of this node; unique in a cluster'),
+  listeners: z
+    .array(listenerSchema)
+    .min(1)
+    .prefault([{ type: 'tcp', name: 'tcp' }]),
+  limits: limitsSchema.prefault({}),
+  store: storeSchema.prefault({ type: 'level' }),
+  plugins: z.array(pluginEntrySchema).default([]).describe('in the order in which they are asked'),
+  log: logSchema.prefault({}),
+  cluster: z.strictObject({}).optional().describe('settings of a cluster; this version runs alone'),
+  admin: adminSchema.prefault({}),
+})
+
+export type Config = z.infer<typeof configSchema>
+export type ListenerConfig = z.infer<typeof listenerSchema>
+export type AcceptConfig = z.infer<typeof acceptSchema>
+export type LimitsConfig = z.infer<typeof limitsSchema>
+export type StoreConfig = z.infer<typeof storeSchema>
+export type LogConfig = z.infer<typeof logSchema>
+export type AdminConfig = z.infer<typeof adminSchema>

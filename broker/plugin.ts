@@ -1,0 +1,189 @@
+// The plugin contract: all that a plugin sees of the house. `plugins/README.md` shows how to write one.
+import type { z } from 'zod'
+import type { Message, QoS } from './message.ts'
+
+/** Who a client is, after it proved it. */
+export interface Identity {
+  readonly username: string
+  readonly groups: readonly string[]
+  readonly roles: readonly string[]
+  readonly attributes: Readonly<Record<string, string>>
+  /** When the proof ends, in milliseconds since 1970; undefined: never. */
+  readonly expiresAt?: number | undefined
+}
+
+/** What a client brought to CONNECT, and where it came from. */
+export interface Credentials {
+  readonly clientId: string
+  readonly username: string | undefined
+  readonly password: Buffer | undefined
+  /** Remote address without port, after the PROXY protocol; "" for a Unix socket. */
+  readonly address: string
+  readonly listener: string
+  /** The verified client certificate of a TLS listener that asks for one. */
+  readonly certificate: PeerCertificate | undefined
+  readonly protocolVersion: 3 | 4 | 5
+}
+
+export interface PeerCertificate {
+  readonly commonName: string
+  readonly subjectAltNames: readonly string[]
+  /** SHA-256, lower-case hexadecimal without separators. */
+  readonly fingerprint: string
+}
+
+/** A connected client, as plugins see it. The same object from authenticate's answer to onDisconnected. */
+export interface ClientInfo {
+  readonly id: string
+  readonly identity: Identity
+  readonly address: string
+  readonly listener: string
+  readonly protocolVersion: 3 | 4 | 5
+  readonly cleanStart: boolean
+  readonly connectedAt: number
+}
+
+/** The answer to "who is this": an identity, or a refusal with the reason for the log (never told to the client). */
+export type AuthenticateAnswer = { readonly identity: Identity } | { readonly deny: string }
+
+/** The answer to "may it": `because` says why, for the log and for `explain`. Return a constant on hot paths. */
+export interface Decision {
+  readonly allow: boolean
+  readonly because: string
+}
+
+export interface SubscribeDecision extends Decision {
+  /** Grant at most this QoS. */
+  readonly maxQos?: QoS
+  /** For a granted filter that a deny overlaps: true withholds messages of this topic at delivery. */
+  readonly withhold?: (topic: string) => boolean
+}
+
+export interface PublishQuestion {
+  readonly topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  /** The will of this client: asked at CONNECT and again when it fires. */
+  readonly will: boolean
+}
+
+export interface SubscribeQuestion {
+  /** Without `$share/NAME/`. */
+  readonly filter: string
+  readonly qos: QoS
+  /** The NAME of `$share/NAME/filter`. */
+  readonly share: string | undefined
+}
+
+type Answer<T> = T | undefined | Promise<T | undefined>
+
+/** Asked in the order of the config until one answers. No answer, a throw or a timeout is "no". */
+export interface FirstHooks {
+  authenticate(credentials: Credentials): Answer<AuthenticateAnswer>
+  authorizePublish(client: ClientInfo, question: PublishQuestion): Answer<Decision>
+  authorizeSubscribe(client: ClientInfo, question: SubscribeQuestion): Answer<SubscribeDecision>
+}
+
+/** Each gets what the one before returned; null drops (and denies, for `identify`). */
+export interface WaterfallHooks {
+  identify(identity: Identity, credentials: Credentials): Identity | null | Promise<Identity | null>
+  onPublish(message: Message, client: ClientInfo): Message | null | Promise<Message | null>
+  /** Synchronous: it runs once for each receiver. */
+  onDeliver(message: Message, client: ClientInfo): Message | null
+}
+
+/** Told afterwards; a throw is logged and changes nothing. */
+export interface ObserveHooks {
+  onConnected(client: ClientInfo): void | Promise<void>
+  /** `reason`: a constant lower-case phrase. */
+  onDisconnected(client: ClientInfo, reason: string): void | Promise<void>
+  onSubscribed(client: ClientInfo, filter: string, qos: QoS): void | Promise<void>
+  onUnsubscribed(client: ClientInfo, filter: string): void | Promise<void>
+  onPublished(message: Message, client: ClientInfo | undefined): void | Promise<void>
+  onDelivered(message: Message, client: ClientInfo): void | Promise<void>
+  onDropped(message: Message, clientId: string, reason: string): void | Promise<void>
+}
+
+export type Hooks = FirstHooks & WaterfallHooks & ObserveHooks
+export type HookName = keyof Hooks
+export type HookKind = 'first' | 'waterfall' | 'observe'
+
+/** The one table of kinds; forgetting a hook here does not compile. */
+export const hookKinds = {
+  authenticate: 'first',
+  authorizePublish: 'first',
+  authorizeSubscribe: 'first',
+  identify: 'waterfall',
+  onPublish: 'waterfall',
+  onDeliver: 'waterfall',
+  onConnected: 'observe',
+  onDisconnected: 'observe',
+  onSubscribed: 'observe',
+  onUnsubscribed: 'observe',
+  onPublished: 'observe',
+  onDelivered: 'observe',
+  onDropped: 'observe',
+} as const satisfies Record<HookName, HookKind>
+
+/** A constant lower-case phrase and fields; never a payload, never a secret. */
+export interface PluginLog {
+  debug(fields: object, phrase: string): void
+  info(fields: object, phrase: string): void
+  warn(fields: object, phrase: string): void
+  error(fields: object, phrase: string): void
+}
+
+/** A YAML file that the plugin declared in `files`: loaded, checked, watched. A broken change keeps the last good value. */
+export interface PluginFile<T> {
+  /** Absolute. */
+  readonly path: string
+  readonly value: T
+  /** `file:line:column` of a place in the file, for messages that explain. */
+  locate(path: readonly PropertyKey[]): string
+  /** Called after a changed file was accepted. */
+  onChange(listener: (value: T, before: T) => void): void
+}
+
+/** What a plugin may ask of the broker. */
+export interface PluginBroker {
+  readonly node: string
+  readonly log: PluginLog
+  /** A folder for what the plugin itself writes (0700, made on first use). */
+  readonly dataDir: string
+  /** Publishes as the broker; resolves when the message is stored as its QoS asks. */
+  publish(message: {
+    readonly topic: string
+    readonly payload: Buffer | string
+    readonly qos?: QoS
+    readonly retain?: boolean
+    readonly userProperties?: readonly (readonly [string, string])[]
+  }): Promise<void>
+  clients(): Iterable<ClientInfo>
+  /** Ends a connection; `reason` is logged. False: no such client is connected. */
+  disconnect(clientId: string, reason: string): boolean
+  /** Acquire, and on the next line register the release. Run in reverse order at stop. */
+  onStop(release: () => void | Promise<void>): void
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the schema of a file may have any output; each plugin knows its own.
+export type FileSchemas<Config> = { readonly [key in keyof Config]?: z.ZodType<any> }
+export type PluginFiles<Files> = {
+  readonly [key in keyof Files]: PluginFile<Files[key] extends z.ZodType<infer T> ? T : never>
+}
+
+export interface Plugin<Config = unknown, Files extends FileSchemas<Config> = FileSchemas<Config>> {
+  /** The name of the file, and of the entry in `plugins:`. */
+  readonly name: string
+  /** What may stand under the name in the config. */
+  readonly config: z.ZodType<Config>
+  /** Which settings are paths of YAML files, and what may stand in each. Paths are relative to the config file. */
+  readonly files?: Files
+  setup(broker: PluginBroker, config: Config, files: PluginFiles<Files>): Partial<Hooks> | Promise<Partial<Hooks>>
+}
+
+/** Checks the types of a plugin and returns it as it is. */
+export function definePlugin<Config, const Files extends FileSchemas<Config> = Record<never, never>>(
+  plugin: Plugin<Config, Files>,
+): Plugin<Config, Files> {
+  return plugin
+}

@@ -1,0 +1,165 @@
+// The store contract: one log, many cursors. Every store passes test/contracts/store.ts.
+import type { Message, QoS } from '../message.ts'
+
+/**
+ * Writes are calls without an answer: each takes its place in the batch that collects now, in the order of the calls.
+ * `commit` tells when everything written before it is as safe as the durability setting promises. Reads see every
+ * write that was made before them, committed or not.
+ */
+export interface Store {
+  /** Opens or makes the data and returns the sessions and wills that were there. Throws OrioleError on damage. */
+  open(): Promise<Recovered>
+  /** Commits what is pending and closes. */
+  close(): Promise<void>
+
+  /** The highest sequence number given so far; 0 in a new store. Never restarts. */
+  readonly lastSequence: number
+  /** Undefined while all is well; else why nothing can be stored now (`/ready` shows it). */
+  readonly failure: Error | undefined
+
+  /**
+   * Appends a message to the log once and indexes it under each stream. A stream is a topic filter that at least one
+   * persistent session holds, or a private stream of one reader. Returns the sequence number.
+   */
+  append(message: Message, streams: readonly string[]): number
+
+  /**
+   * Calls back once everything written before is durable, or with an error when it is not and will not be: then
+   * nothing of that batch may be acknowledged. Calls back in the order of the calls, never synchronously.
+   */
+  commit(done: (error: Error | undefined) => void): void
+
+  /**
+   * Reads what these positions have not seen, in the order of the sequence numbers, each message once however many of
+   * the streams hold it. Resolves with at most `limit` entries; `end` tells that there was nothing more.
+   */
+  read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult>
+  /** The messages with these sequence numbers, for redelivery; undefined for one that is gone. */
+  readExact(sequences: readonly number[]): Promise<(Message | undefined)[]>
+
+  /** The streams that hold at least one message. */
+  streams(): Iterable<string>
+  /** Everyone who reads this stream has passed `upTo`: give back the space. Not counted as a loss. */
+  trim(stream: string, upTo: number): void
+
+  putSession(session: SessionRecord): void
+  /** Deletes the session with its subscriptions, cursor, inbound packet identifiers and private stream. */
+  deleteSession(clientId: string): void
+  putSubscription(clientId: string, subscription: SubscriptionRecord): void
+  deleteSubscription(clientId: string, filter: string): void
+  /** Replaces the cursor. */
+  putCursor(clientId: string, cursor: Cursor): void
+  /** A QoS 2 message was received under this packet identifier and not yet released (MQTT-4.3.3-10). */
+  putInbound(clientId: string, packetId: number): void
+  deleteInbound(clientId: string, packetId: number): void
+
+  putWill(clientId: string, will: WillRecord): void
+  deleteWill(clientId: string): void
+
+  /** Sets, or with an empty payload removes, the retained message of its topic (MQTT-3.3.1-5, -6). */
+  putRetained(message: Message): void
+  getRetained(topic: string): Message | undefined
+  /**
+   * Walks the retained messages that match a filter, lazily: take a few, yield to the loop, go on. What is read is
+   * current when it is read. Expired messages are left out. `$` topics do not match a leading wildcard (MQTT-4.7.2-1).
+   */
+  matchRetained(filter: string): IterableIterator<Message>
+  readonly retainedCount: number
+  /** How many retained messages this user set. */
+  retainedCountOf(username: string): number
+}
+
+export interface StreamPosition {
+  readonly stream: string
+  /** Everything up to and including this sequence number has been seen. */
+  readonly after: number
+}
+
+export interface Entry {
+  readonly sequence: number
+  readonly message: Message
+}
+
+export interface ReadResult {
+  readonly entries: readonly Entry[]
+  /** True: no further entry was in these streams when the read was made. */
+  readonly end: boolean
+  /** Messages that fell off a bounded stream before these positions could read them. */
+  readonly skipped: number
+}
+
+export interface SessionRecord {
+  readonly clientId: string
+  /** The owner: another user with this client id is refused. */
+  readonly username: string
+  /** Session Expiry Interval in seconds (MQTT-3.1.2-23). */
+  readonly expiryS: number
+  /** When the connection ended, in milliseconds since 1970; undefined while connected. */
+  readonly disconnectedAt: number | undefined
+  readonly createdAt: number
+}
+
+export interface SubscriptionRecord {
+  /** As the client wrote it, `$share/NAME/` included. */
+  readonly filter: string
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: 0 | 1 | 2
+  readonly subscriptionId: number | undefined
+  /** Messages of this stream with a higher sequence number belong to the subscription. */
+  readonly since: number
+  /** Retained messages of this filter were not all delivered yet: start again after a crash. */
+  readonly retainedPending: boolean
+}
+
+/** How far a session has come in the log. */
+export interface Cursor {
+  /** Everything up to here is delivered and acknowledged, or does not concern the session. */
+  readonly position: number
+  /** Acknowledged out of order, above `position`. */
+  readonly done: readonly number[]
+  /** Sent and not acknowledged, in the order of sending. */
+  readonly inflight: readonly InflightRecord[]
+}
+
+export interface InflightRecord {
+  readonly packetId: number
+  readonly sequence: number
+  readonly qos: 1 | 2
+  /** True: PUBREC came, PUBREL was or will be sent, PUBCOMP is awaited. */
+  readonly released: boolean
+}
+
+export interface WillRecord {
+  readonly message: Message
+  /** Will Delay Interval in seconds (MQTT-3.1.3-9). */
+  readonly delayS: number
+  /** Fires at this time, in milliseconds since 1970; undefined while the client is connected. */
+  readonly firesAt: number | undefined
+}
+
+export interface RecoveredSession {
+  readonly session: SessionRecord
+  readonly subscriptions: readonly SubscriptionRecord[]
+  readonly cursor: Cursor | undefined
+  readonly inbound: readonly number[]
+}
+
+export interface Recovered {
+  readonly sessions: Iterable<RecoveredSession>
+  readonly wills: ReadonlyMap<string, WillRecord>
+}
+
+/** The private stream of one session: messages that belong to it alone. */
+export function privateStream(clientId: string): string {
+  return `\u0000${clientId}`
+}
+
+/** What a store must know of the limits. */
+export interface StoreLimits {
+  /** For each stream. */
+  readonly queueMessages: number
+  readonly queueBytes: number
+  readonly queueAgeS: number
+}

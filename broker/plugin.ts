@@ -158,6 +158,8 @@ export interface PluginBroker {
     readonly retain?: boolean
     readonly userProperties?: readonly (readonly [string, string])[]
   }): Promise<void>
+  /** Tells the person who starts the broker one line, once, on the terminal; never logged. For a generated password. */
+  announce(line: string): void
   clients(): Iterable<ClientInfo>
   /** Ends a connection; `reason` is logged. False: no such client is connected. */
   disconnect(clientId: string, reason: string): boolean
@@ -178,6 +180,8 @@ export interface Plugin<Config = unknown, Files extends FileSchemas<Config> = Fi
   readonly config: z.ZodType<Config>
   /** Which settings are paths of YAML files, and what may stand in each. Paths are relative to the config file. */
   readonly files?: Files
+  /** Those of `files` that hold secrets: symbolic links and files or folders that everyone may write are refused. */
+  readonly secretFiles?: readonly (keyof Files)[]
   setup(broker: PluginBroker, config: Config, files: PluginFiles<Files>): Partial<Hooks> | Promise<Partial<Hooks>>
 }
 

@@ -1,0 +1,253 @@
+// The plugin loader: finds, checks and sets up what `plugins:` names, and stops it again in reverse order.
+import { mkdirSync } from 'node:fs'
+import { dirname, isAbsolute, join } from 'node:path'
+import { z } from 'zod'
+import type { Environment } from './config/env.ts'
+import { didYouMean } from './config/nearest.ts'
+import { formatProblem, type Problem } from './config/problem.ts'
+import type { Config } from './config/schema.ts'
+import { checkValue } from './config/schema-problems.ts'
+import { type RawYamlFile, readRawYaml, type YamlFile } from './config/yaml-file.ts'
+import { errorText, OrioleError } from './errors.ts'
+import type { LoadedPlugin } from './hooks.ts'
+import {
+  type FileSchemas,
+  type HookKind,
+  type Hooks,
+  hookKinds,
+  type Plugin,
+  type PluginBroker,
+  type PluginFiles,
+  type PluginLog,
+} from './plugin.ts'
+import { WatchedFile } from './plugin-files.ts'
+import { findPlugin } from './plugin-lookup.ts'
+
+/** A release that does not end by then is left behind, so that the others are still asked. */
+const releaseMaxMs = 3_000
+
+export interface PluginDependencies {
+  readonly env: Environment
+  readonly log: PluginLog
+  /** Each plugin gets a folder of its own name in it. */
+  readonly dataDir: string
+  readonly node: string
+  /** `publish` may be called from a plugin's setup: it then waits until the broker runs. */
+  readonly broker: Pick<PluginBroker, 'publish' | 'clients' | 'disconnect'>
+  /** Prints a line on the terminal; never into the log. */
+  announce(line: string): void
+}
+
+export interface LoadedPlugins {
+  /** In config order, for createHooks. */
+  readonly plugins: readonly LoadedPlugin[]
+  /** Runs all releases, the last acquired first. Never rejects. */
+  stop(): Promise<void>
+}
+
+/**
+ * Throws OrioleError: ORI_CONFIG_INVALID with all problems of all plugins (`Problem[]`) as its cause, or
+ * ORI_PLUGIN_SETUP when a plugin failed to start; whatever was set up by then is released.
+ */
+export async function loadPlugins(
+  config: Config,
+  configFile: YamlFile<Config>,
+  dependencies: PluginDependencies,
+): Promise<LoadedPlugins> {
+  const { prepared, problems } = await prepareAll(config, configFile, dependencies.env)
+  if (problems.length > 0) {
+    const lines = problems.map(formatProblem).join('\n')
+    throw new OrioleError('ORI_CONFIG_INVALID', lines, { cause: problems })
+  }
+  const releases: Release[] = []
+  const plugins: LoadedPlugin[] = []
+  const stop = () => releaseAll(releases, dependencies.log)
+  try {
+    for (const each of prepared) plugins.push(await setUp(each, dependencies, releases))
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  warnOfSilence(plugins, dependencies.log)
+  return { plugins, stop }
+}
+
+/** All that loadPlugins would refuse before any plugin is set up, in the order of the config. */
+export async function checkPlugins(config: Config, configFile: YamlFile<Config>, env: Environment): Promise<Problem[]> {
+  return (await prepareAll(config, configFile, env)).problems
+}
+
+/** A plugin with its checked settings and its loaded files. */
+interface Prepared {
+  readonly plugin: Plugin
+  readonly settings: unknown
+  readonly files: ReadonlyMap<string, WatchedFile<unknown>>
+}
+
+interface Release {
+  readonly plugin: string
+  readonly release: () => void | Promise<void>
+}
+
+/** A problem at a part of the config file. */
+type ProblemAt = RawYamlFile['problem']
+
+async function prepareAll(
+  config: Config,
+  configFile: YamlFile<Config>,
+  env: Environment,
+): Promise<{ prepared: Prepared[]; problems: Problem[] }> {
+  const problemAt = await placesOf(configFile, env)
+  const prepared: Prepared[] = []
+  const problems: Problem[] = []
+  for (const [index, entry] of config.plugins.entries()) {
+    const [name, settings] = typeof entry === 'string' ? [entry, {}] : Object.entries(entry)[0]!
+    const found = await findPlugin(name, configFile.path)
+    if ('problem' in found) {
+      problems.push(problemAt(['plugins', index, name], 'key', found.problem))
+      continue
+    }
+    if (prepared.some(({ plugin }) => plugin.name === found.plugin.name)) {
+      problems.push(problemAt(['plugins', index, name], 'key', `${name} stands here a second time; keep one`))
+      continue
+    }
+    const checked = checkSettings(found.plugin, name, settings ?? {})
+    problems.push(
+      ...checked.problems.map(({ path, part, message }) => problemAt(['plugins', index, ...path], part, message)),
+    )
+    if (checked.settings === undefined) continue
+    const files = openFiles(found.plugin, checked.settings, configFile.path, env)
+    for (const [setting, file] of files) {
+      if (file !== undefined) problems.push(...(await file.load()))
+      else
+        problems.push(
+          problemAt(['plugins', index, name, setting], 'value', `${name}.${setting}: must be the path of a file`),
+        )
+    }
+    prepared.push({ plugin: found.plugin, settings: checked.settings, files: files as Prepared['files'] })
+  }
+  return { prepared, problems }
+}
+
+/** Read once more for the places of keys; a config that came from no file has only what it says itself. */
+async function placesOf(configFile: YamlFile<Config>, env: Environment): Promise<ProblemAt> {
+  const { file } = await readRawYaml(configFile.path, { env })
+  if (file !== undefined) return file.problem
+  return (path, _, message) => {
+    const [, line, column] = /:(\d+):(\d+)$/.exec(configFile.locate(path)) ?? []
+    return { file: configFile.path, line: Number(line ?? 1), column: Number(column ?? 1), message }
+  }
+}
+
+/** The settings are checked as `name: settings`, so that paths and messages begin with the name. */
+function checkSettings(plugin: Plugin, name: string, settings: unknown) {
+  const { value, problems } = checkValue(z.strictObject({ [name]: plugin.config }), { [name]: settings })
+  return { settings: value === undefined ? undefined : Object.freeze(value[name]), problems }
+}
+
+/** Undefined for a setting that is no path. */
+function openFiles(
+  plugin: Plugin,
+  settings: unknown,
+  configPath: string,
+  env: Environment,
+): Map<string, WatchedFile<unknown> | undefined> {
+  const secrets: readonly string[] = plugin.secretFiles ?? []
+  const schemas = Object.entries((plugin.files ?? {}) as Readonly<Record<string, z.ZodType>>)
+  return new Map(
+    schemas.map(([setting, schema]) => {
+      const path = (settings as Readonly<Record<string, unknown>>)[setting]
+      if (typeof path !== 'string' || path === '') return [setting, undefined]
+      const full = isAbsolute(path) ? path : join(dirname(configPath), path)
+      return [setting, new WatchedFile(full, schema, { env, secret: secrets.includes(setting) })]
+    }),
+  )
+}
+
+async function setUp(
+  { plugin, settings, files }: Prepared,
+  dependencies: PluginDependencies,
+  releases: Release[],
+): Promise<LoadedPlugin> {
+  const onStop = (release: Release['release']) => void releases.push({ plugin: plugin.name, release })
+  const broker = brokerOf(plugin, dependencies, onStop)
+  let hooks: Partial<Hooks>
+  try {
+    const given = Object.fromEntries(files) as PluginFiles<FileSchemas<unknown>>
+    hooks = (await plugin.setup(broker, settings, given)) ?? {}
+    assertHooks(hooks)
+  } catch (error) {
+    const message = `the plugin "${plugin.name}" failed to start: ${errorText(error)}`
+    throw new OrioleError('ORI_PLUGIN_SETUP', message, { cause: error })
+  }
+  for (const file of files.values()) onStop(file.watch(broker.log))
+  return { name: plugin.name, hooks }
+}
+
+function brokerOf(
+  { name }: Plugin,
+  { log, node, broker, dataDir, announce }: PluginDependencies,
+  onStop: PluginBroker['onStop'],
+): PluginBroker {
+  let folder: string | undefined
+  return {
+    node,
+    log: {
+      debug: (fields, phrase) => log.debug({ plugin: name, ...fields }, phrase),
+      info: (fields, phrase) => log.info({ plugin: name, ...fields }, phrase),
+      warn: (fields, phrase) => log.warn({ plugin: name, ...fields }, phrase),
+      error: (fields, phrase) => log.error({ plugin: name, ...fields }, phrase),
+    },
+    get dataDir() {
+      folder ??= makeFolder(join(dataDir, fileName(name)))
+      return folder
+    },
+    publish: (message) => broker.publish(message),
+    clients: () => broker.clients(),
+    disconnect: (clientId, reason) => broker.disconnect(clientId, reason),
+    announce,
+    onStop,
+  }
+}
+
+function makeFolder(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  return path
+}
+
+/** The name of a package may hold a slash. */
+function fileName(name: string): string {
+  return name.replace(/[^A-Za-z0-9._@-]/g, '_').replace(/^\.+/, '_')
+}
+
+function assertHooks(hooks: object): void {
+  const known = Object.keys(hookKinds)
+  for (const [name, hook] of Object.entries(hooks)) {
+    if (!known.includes(name)) throw new Error(`it returned "${name}", which is no hook${didYouMean(name, known)}`)
+    if (typeof hook !== 'function' && hook !== undefined) throw new Error(`its hook "${name}" is no function`)
+  }
+}
+
+/** A question that nobody answers is always "no": that is safe, and rarely meant. */
+function warnOfSilence(plugins: readonly LoadedPlugin[], log: PluginLog): void {
+  for (const [hook, kind] of Object.entries(hookKinds) as [keyof Hooks, HookKind][]) {
+    if (kind !== 'first' || plugins.some(({ hooks }) => hooks[hook] !== undefined)) continue
+    log.warn({ hook }, 'no plugin answers this question, so the answer is always no')
+  }
+}
+
+async function releaseAll(releases: Release[], log: PluginLog): Promise<void> {
+  for (let last = releases.pop(); last !== undefined; last = releases.pop()) {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`not released in ${releaseMaxMs} ms`)), releaseMaxMs)
+    })
+    try {
+      await Promise.race([last.release(), late])
+    } catch (error) {
+      log.error({ plugin: last.plugin, error: errorText(error) }, 'plugin failed to stop')
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}

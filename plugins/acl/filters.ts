@@ -1,0 +1,104 @@
+// Topic filters compared with topics and with one another (MQTT 4.7), for the rules of acl-file.
+
+/** Why a text is no topic filter; undefined when it is one. */
+export function filterMistake(filter: string): string | undefined {
+  if (filter === '') return 'must not be empty'
+  if (filter.includes('\0')) return 'must not contain U+0000'
+  const levels = filter.split('/')
+  for (const [index, level] of levels.entries()) {
+    if (level.includes('#') && (level !== '#' || index !== levels.length - 1)) {
+      return '"#" may only be the whole last level'
+    }
+    if (level.includes('+') && level !== '+') return '"+" may only be a whole level'
+  }
+  return undefined
+}
+
+/**
+ * True when every topic that `filter` matches is matched by `allowed` too. Wildcards at the first level do not reach
+ * topics that begin with `$` [MQTT-4.7.2-1], and `a/#` matches `a` itself [4.7.1.2].
+ */
+export function covers(allowed: string, filter: string): boolean {
+  const wide = allowed.split('/')
+  const narrow = filter.split('/')
+  for (let index = 0; ; index++) {
+    const here = wide[index]
+    const there = narrow[index]
+    if (here === '#') return index > 0 || !there!.startsWith('$')
+    if (there === '#') {
+      // At the first level `#` matches topics of one level or more, and that is what `+/#` matches.
+      return index === 0 && here === '+' && wide[1] === '#'
+    }
+    if (here === undefined || there === undefined) return here === there
+    if (here === there) continue
+    if (here !== '+' || (index === 0 && there.startsWith('$'))) return false
+  }
+}
+
+/** True when at least one topic is matched by both. */
+export function overlaps(one: string, other: string): boolean {
+  const left = one.split('/')
+  const right = other.split('/')
+  if (isWildcard(left[0]!) && right[0]!.startsWith('$')) return false
+  if (isWildcard(right[0]!) && left[0]!.startsWith('$')) return false
+  for (let index = 0; ; index++) {
+    const here = left[index]
+    const there = right[index]
+    if (here === '#' || there === '#') return true
+    if (here === undefined || there === undefined) return here === there
+    if (here !== there && here !== '+' && there !== '+') return false
+  }
+}
+
+function isWildcard(level: string): boolean {
+  return level === '+' || level === '#'
+}
+
+interface Node<T> {
+  readonly children: Map<string, Node<T>>
+  readonly values: T[]
+}
+
+/** Values under filters; finds all whose filter matches a topic in one walk. */
+export class MatchTree<T> {
+  readonly #root: Node<T> = { children: new Map(), values: [] }
+
+  add(filter: string, value: T): void {
+    let node = this.#root
+    for (const level of filter.split('/')) {
+      let next = node.children.get(level)
+      if (next === undefined) {
+        next = { children: new Map(), values: [] }
+        node.children.set(level, next)
+      }
+      node = next
+    }
+    node.values.push(value)
+  }
+
+  /** In no particular order. */
+  match(topic: string): T[] {
+    const found: T[] = []
+    if (this.#root.children.size > 0) collect(this.#root, topic.split('/'), 0, found)
+    return found
+  }
+
+  matches(topic: string): boolean {
+    return this.match(topic).length > 0
+  }
+}
+
+function collect<T>(node: Node<T>, levels: readonly string[], at: number, found: T[]): void {
+  const level = levels[at]
+  const wildcards = at > 0 || !level!.startsWith('$')
+  const hash = wildcards ? node.children.get('#') : undefined
+  if (hash !== undefined) found.push(...hash.values)
+  if (level === undefined) {
+    found.push(...node.values)
+    return
+  }
+  const exact = node.children.get(level)
+  if (exact !== undefined) collect(exact, levels, at + 1, found)
+  const plus = wildcards ? node.children.get('+') : undefined
+  if (plus !== undefined) collect(plus, levels, at + 1, found)
+}

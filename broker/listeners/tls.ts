@@ -1,0 +1,130 @@
+// The TLS stage: handshake, client certificates, and certificates renewed while connections stay.
+import type { Socket } from 'node:net'
+import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls'
+import type { ListenerConfig } from '../config/schema.ts'
+import { errorText, OrioleError } from '../errors.ts'
+import type { PeerCertificate } from '../plugin.ts'
+import type { Arrival } from './arrival.ts'
+import { type CertificateFiles, daysLeft, loadCertificate, watchCertificate } from './certificate.ts'
+import type { EnterStage, ListenerDeps, Stage } from './entrance.ts'
+
+type TlsConfig = Extract<ListenerConfig, { type: 'tls' | 'wss' }>
+
+const warnDays = 14
+
+/** Throws ORI_TLS_INVALID when the files are not usable. */
+export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: EnterStage): Promise<Stage> {
+  const files = certificateFiles(config, deps)
+  const loaded = await loadCertificate(files)
+  warnOfEnd(loaded)
+  const server = createServer({
+    ...contextOptions(loaded),
+    requestCert: config.clientCertificate !== 'none',
+    rejectUnauthorized: config.clientCertificate === 'required',
+    handshakeTimeout: deps.limits.connectTimeoutMs,
+  })
+  /** Node gives back the TLS socket but not the one it wraps; the four numbers of TCP tell which it is. */
+  const arrivals = new Map<string, Arrival>()
+  server.on('secureConnection', onSecure)
+  server.on('tlsClientError', (error, socket) => {
+    const refusedBy = error instanceof Error && 'reason' in error ? String(error.reason) : errorText(error)
+    arrivals.get(connectionKey(socket))?.refuse('tls', authorizationFailure(socket) ?? refusedBy)
+    socket.destroy()
+  })
+  const stopWatching = watchCertificate(files, deps.log, onRenewed, onBroken)
+  return { enter, close: stopWatching }
+
+  function enter(arrival: Arrival): void {
+    const key = connectionKey(arrival.socket)
+    arrivals.set(key, arrival)
+    arrival.socket.once('close', () => {
+      if (arrivals.get(key) === arrival) arrivals.delete(key)
+    })
+    // Documented: a connection may be put into a server that does not listen itself.
+    server.emit('connection', arrival.socket)
+  }
+
+  function onSecure(socket: TLSSocket): void {
+    const key = connectionKey(socket)
+    const arrival = arrivals.get(key)
+    // The client is gone already, and with it its address.
+    if (arrival === undefined) {
+      socket.destroy()
+      return
+    }
+    arrivals.delete(key)
+    socket.on('error', (error) => {
+      deps.log.debug({ listener: config.name, address: arrival.address, error: error.message }, 'tls connection broke')
+    })
+    const certificate = socket.getPeerX509Certificate()
+    // "optional" lets in who has none, not who has one that proves nothing.
+    if (certificate !== undefined && config.clientCertificate !== 'none' && !socket.authorized) {
+      arrival.refuse('tls', authorizationFailure(socket))
+      return
+    }
+    if (socket.authorized) arrival.certificate = peerCertificate(socket)
+    next(arrival, socket)
+  }
+
+  function onRenewed(options: SecureContextOptions): void {
+    server.setSecureContext(contextOptions(options))
+    deps.counts.certificateReloads++
+    deps.log.info({ listener: config.name, certificate: files.certificate }, 'certificate reloaded')
+    warnOfEnd(options)
+  }
+
+  function onBroken(error: unknown): void {
+    deps.counts.certificateReloadFailures++
+    deps.log.error({ listener: config.name, error: errorText(error) }, 'certificate not reloaded, the old one stays')
+  }
+
+  function contextOptions(options: SecureContextOptions): SecureContextOptions {
+    return { ...options, minVersion: config.minVersion, sessionIdContext: 'oriole' }
+  }
+
+  function warnOfEnd(options: SecureContextOptions): void {
+    const days = Math.floor(daysLeft(options))
+    if (days >= warnDays) return
+    deps.log.warn({ listener: config.name, certificate: files.certificate, days }, 'certificate ends soon or has ended')
+  }
+}
+
+function certificateFiles(config: TlsConfig, deps: ListenerDeps): CertificateFiles {
+  // Without it Node would trust every public authority of the world to name our clients.
+  if (config.clientCertificate !== 'none' && config.ca === undefined) {
+    const text = `clientCertificate "${config.clientCertificate}" needs authorities to trust (listener "${config.name}")`
+    throw new OrioleError('ORI_TLS_INVALID', `${text}; set ${deps.setting ?? 'listeners'}.ca`)
+  }
+  return {
+    listener: config.name,
+    certificate: deps.resolvePath(config.certificate),
+    key: deps.resolvePath(config.key),
+    ca: config.ca === undefined ? undefined : deps.resolvePath(config.ca),
+  }
+}
+
+function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return undefined
+  const commonName: unknown = certificate.toLegacyObject().subject?.CN
+  return {
+    // Several common names are nobody's name.
+    commonName: typeof commonName === 'string' ? commonName : '',
+    subjectAltNames: splitAltNames(certificate.subjectAltName),
+    fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+  }
+}
+
+/** `DNS:a.example, IP Address:10.0.0.1`; a value that holds a comma stands in double quotes (CVE-2021-44532). */
+function splitAltNames(text: string | undefined): string[] {
+  return text?.match(/(?:[^,"]|"(?:[^"\\]|\\.)*")+/g)?.map((name) => name.trim()) ?? []
+}
+
+function authorizationFailure(socket: TLSSocket): string | undefined {
+  const failure: unknown = socket.authorizationError
+  return failure === undefined || failure === null ? undefined : `client certificate: ${String(failure)}`
+}
+
+function connectionKey(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`
+}

@@ -53,7 +53,7 @@ export function parseYaml(text: string, env: Environment): YamlDocument {
   const mistakes: Mistake[] = []
   try {
     // Duplicate keys are looked for below, with a set: the library compares each key with each other one.
-    document = parseDocument(source, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, logLevel: 'silent' })
+    document = parseDocument(source, { lineCounter: lines, uniqueKeys: false, prettyErrors: false, logLevel: 'error' })
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return broken(lines, { offset: 0, message: 'nested too deep to be read' })

@@ -1,0 +1,39 @@
+// The log: JSON lines on standard output, or the same in words when a person watches.
+import { Writable } from 'node:stream'
+import { destination, type Logger, pino } from 'pino'
+import pretty from 'pino-pretty'
+import type { LogConfig } from './config/schema.ts'
+
+export type { Logger }
+
+/** The root logger. Each room and plugin gets its own: `log.child({ room: 'listeners' })`. */
+export function createLog(config: LogConfig): Logger {
+  const onTerminal = process.stdout.isTTY === true
+  const options = {
+    level: config.level,
+    base: {},
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    hooks: { streamWrite: escapeControls },
+  }
+  if (config.format === 'json' || (config.format === 'auto' && !onTerminal)) {
+    // Both kinds of destination write what is left when the process ends.
+    return pino(options, destination({ dest: 1, sync: false, minLength: 0 }))
+  }
+  // A stream in this process, not a worker thread: the last lines before the end must not be lost.
+  const terminal = new Writable({
+    write(text: Buffer, _encoding, done) {
+      process.stdout.write(escapeControls(text.toString()), () => done())
+    },
+  })
+  const translateTime = 'SYS:HH:MM:ss'
+  return pino(options, pretty({ colorize: onTerminal, singleLine: true, translateTime, destination: terminal }))
+}
+
+/**
+ * JSON escapes the control characters below U+0020; a terminal also obeys U+007F to U+009F, which a client may have
+ * put into its client id.
+ */
+function escapeControls(text: string): string {
+  return text.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`)
+}

@@ -1,0 +1,68 @@
+// auth-file: usernames and password hashes from one YAML file.
+import { z } from 'zod'
+import { type AuthenticateAnswer, type Credentials, definePlugin } from '../broker/plugin.ts'
+import { adminName, firstAdmin } from './auth/first-admin.ts'
+import { isKnownPassword, type User, usersOf, usersSchema } from './auth/users.ts'
+import { createVerifier } from './auth/verifier.ts'
+
+const noPassword: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: no password was given' })
+const wrong: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: unknown user or wrong password' })
+const disabled: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: the user is disabled' })
+const busy: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: too many logins at once' })
+const wellKnown: AuthenticateAnswer = Object.freeze({
+  deny: 'auth-file: the password is a well-known one; set another with `oriole passwd`',
+})
+
+/** Clients without a username are left to the next plugin; everyone else gets an answer here. */
+export default definePlugin({
+  name: 'auth-file',
+  config: z.strictObject({
+    users: z.string().min(1).describe('YAML file, relative to the config file; reloaded when it changes'),
+    admin: z
+      .boolean()
+      .default(true)
+      .describe('when the file has no user "admin", make one with a random password at the first start'),
+  }),
+  files: { users: usersSchema },
+  secretFiles: ['users'],
+
+  async setup(broker, { admin }, { users: file }) {
+    const verifier = await createVerifier()
+    let users = usersOf(file.value)
+    const ownAdmin = admin && !users.has(adminName) ? await firstAdmin(broker) : undefined
+    const find = (from: ReadonlyMap<string, User>, username: string) =>
+      from.get(username) ?? (username === adminName ? ownAdmin : undefined)
+
+    file.onChange((changed) => {
+      const before = users
+      users = usersOf(changed)
+      // Who was removed, disabled or given another password or other rights must prove it anew.
+      for (const { id, identity } of broker.clients()) {
+        const old = find(before, identity.username)
+        if (old === undefined || isSame(old, find(users, identity.username))) continue
+        broker.disconnect(id, 'user changed')
+      }
+    })
+
+    async function authenticate({ username, password }: Credentials): Promise<AuthenticateAnswer | undefined> {
+      if (username === undefined) return undefined
+      if (password === undefined) return noPassword
+      const user = find(users, username)
+      const verdict = await verifier.verify(username, password, user?.hash)
+      if (verdict === 'busy') return busy
+      // Looked up again: the file may have changed while the hash was made.
+      const current = find(users, username)
+      if (verdict === 'wrong' || user === undefined || current?.hash !== user.hash) return wrong
+      if (current.disabled) return disabled
+      if (isKnownPassword(username, password.toString())) return wellKnown
+      if (verdict === 'outdated') broker.log.info({ username }, 'password hash is outdated, make a new one')
+      return { identity: current.identity }
+    }
+
+    return { authenticate }
+  },
+})
+
+function isSame(one: User, other: User | undefined): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
+}

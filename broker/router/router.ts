@@ -1,0 +1,147 @@
+// Who holds which filter: exact filters by map, wildcards by a tree, the answer for a hot topic by cache.
+import { FilterTree } from './filter-tree.ts'
+import { ShareGroup } from './share-group.ts'
+
+/** One session's hold on one filter. The router keeps its place in it and looks at nothing else. */
+export interface Member {
+  /** Index among the online members of its route or group; -1 while offline. Kept by the router. */
+  slot: number
+  /** Messages for it are kept while it is offline: a persistent session with QoS 1 or 2. */
+  readonly queueing: boolean
+}
+
+/** All that hold one filter. */
+export class Route<M extends Member> {
+  readonly filter: string
+  /** Connected members, in no order. */
+  readonly online: M[] = []
+  /** All members, groups included. */
+  members = 0
+  /** Members outside of groups for which messages are kept while they are offline. */
+  queueing = 0
+  /** By the NAME of `$share/NAME/filter`. */
+  groups: Map<string, ShareGroup<M>> | undefined
+
+  constructor(filter: string) {
+    this.filter = filter
+  }
+}
+
+/** Distinct topics whose routes are remembered; over it the memory starts anew. */
+const cacheTopics = 10_000
+const noRoutes: readonly never[] = []
+
+export class Router<M extends Member> {
+  readonly #exact = new Map<string, Route<M>>()
+  readonly #wild = new FilterTree<Route<M>>()
+  #cache = new Map<string, readonly Route<M>[]>()
+
+  /** Adds an offline member. */
+  add(filter: string, share: string | undefined, member: M): void {
+    const route = this.#routeFor(filter)
+    route.members += 1
+    if (share === undefined) {
+      if (member.queueing) route.queueing += 1
+      return
+    }
+    route.groups ??= new Map()
+    const group = route.groups.get(share) ?? new ShareGroup<M>(share, filter)
+    route.groups.set(share, group)
+    group.offline.add(member)
+  }
+
+  remove(filter: string, share: string | undefined, member: M): void {
+    const route = this.find(filter)
+    if (route === undefined) return
+    this.setOnline(filter, share, member, false)
+    route.members -= 1
+    if (share === undefined) {
+      if (member.queueing) route.queueing -= 1
+    } else {
+      const group = route.groups?.get(share)
+      group?.offline.delete(member)
+      if (group !== undefined && group.size === 0) route.groups?.delete(share)
+    }
+    if (route.members === 0) this.#forget(route)
+  }
+
+  setOnline(filter: string, share: string | undefined, member: M, online: boolean): void {
+    if (online === member.slot >= 0) return
+    const route = this.find(filter)
+    if (route === undefined) return
+    if (share === undefined) {
+      if (online) enter(route.online, member)
+      else leave(route.online, member)
+      return
+    }
+    const group = route.groups?.get(share)
+    if (group === undefined) return
+    if (online) {
+      group.offline.delete(member)
+      enter(group.online, member)
+    } else {
+      leave(group.online, member)
+      group.offline.add(member)
+    }
+  }
+
+  find(filter: string): Route<M> | undefined {
+    return isWild(filter) ? this.#wild.get(filter) : this.#exact.get(filter)
+  }
+
+  /** The routes whose filter matches a topic name (MQTT 4.7). The array is shared: do not change it. */
+  match(topic: string): readonly Route<M>[] {
+    const known = this.#cache.get(topic)
+    if (known !== undefined) return known
+    const exact = this.#exact.get(topic)
+    let routes: readonly Route<M>[] = exact === undefined ? noRoutes : [exact]
+    if (this.#wild.size > 0) {
+      const wild = this.#wild.match(topic)
+      if (wild.length > 0) routes = exact === undefined ? wild : [exact, ...wild]
+    }
+    if (this.#cache.size >= cacheTopics) this.#cache = new Map()
+    this.#cache.set(topic, routes)
+    return routes
+  }
+
+  #routeFor(filter: string): Route<M> {
+    const known = this.find(filter)
+    if (known !== undefined) return known
+    const route = new Route<M>(filter)
+    if (isWild(filter)) this.#wild.set(filter, route)
+    else this.#exact.set(filter, route)
+    this.#invalidate(filter)
+    return route
+  }
+
+  #forget(route: Route<M>): void {
+    if (isWild(route.filter)) this.#wild.delete(route.filter)
+    else this.#exact.delete(route.filter)
+    this.#invalidate(route.filter)
+  }
+
+  /** An exact filter concerns one topic; a wildcard may concern all. */
+  #invalidate(filter: string): void {
+    if (!isWild(filter)) this.#cache.delete(filter)
+    else if (this.#cache.size > 0) this.#cache = new Map()
+  }
+}
+
+function isWild(filter: string): boolean {
+  return filter.includes('+') || filter.includes('#')
+}
+
+function enter<M extends Member>(members: M[], member: M): void {
+  member.slot = members.length
+  members.push(member)
+}
+
+/** The last member takes the free place, so that leaving costs the same in a room of any size. */
+function leave<M extends Member>(members: M[], member: M): void {
+  const last = members.pop()
+  if (last !== undefined && last !== member) {
+    members[member.slot] = last
+    last.slot = member.slot
+  }
+  member.slot = -1
+}

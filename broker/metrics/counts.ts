@@ -1,0 +1,97 @@
+// The numbers that the rooms count themselves: plain fields, because a hot path may add one to a field and no more.
+import { type ConnectionRefusal, connectionRefusals, type ListenerCounts } from '../listeners/listener.ts'
+import { type ReasonCode, reason } from '../protocol/reason-codes.ts'
+
+/** Why a message did not reach somebody who wanted it. */
+const dropReasons = {
+  /** The bounded queue of a session and filter was full: the oldest went. */
+  queue_full: 0,
+  /** Message Expiry Interval, or older than the queue keeps. */
+  expired: 0,
+  /** QoS 0 to a client that reads too slowly. */
+  output_full: 0,
+  /** Larger than the client's Maximum Packet Size [MQTT-3.1.2-25], or than our limits. */
+  too_large: 0,
+  /** A plugin returned null from onPublish or onDeliver. */
+  plugin: 0,
+  /** A deny overlaps the granted filter. */
+  withheld: 0,
+  /** The publisher was not allowed, and its version of MQTT has no way to be told. */
+  not_authorized: 0,
+  /** The quota of retained messages. */
+  retained_quota: 0,
+  /** The store could not write it; it was not acknowledged. */
+  not_stored: 0,
+}
+export type DropReason = keyof typeof dropReasons
+
+const deniedKinds = { publish: 0, subscribe: 0, will: 0 }
+export type DeniedKind = keyof typeof deniedKinds
+
+const qosZeros = { qos0: 0, qos1: 0, qos2: 0 }
+export type QosKey = keyof typeof qosZeros
+
+export interface Counts extends ListenerCounts {
+  /** Handed over by a listener and ended since. */
+  connectionsClosed: number
+  connectsAccepted: number
+  /** CONNACK with this code; the codes of MQTT 3.1.1 are counted as those of MQTT 5 that they stand for. */
+  readonly connectsRefused: Record<ReasonCode, number>
+  /** DISCONNECT sent, or what would have been sent to a client before MQTT 5. */
+  readonly disconnectsSent: Record<ReasonCode, number>
+  readonly messagesReceived: Record<QosKey, number>
+  readonly messagesDelivered: Record<QosKey, number>
+  messagesStored: number
+  readonly messagesDropped: Record<DropReason, number>
+  /** PUBACK, PUBREC, PUBREL, PUBCOMP. */
+  acksReceived: number
+  acksSent: number
+  authFailures: number
+  readonly aclDenied: Record<DeniedKind, number>
+  bytesIn: number
+  bytesOut: number
+  commits: number
+  commitFailures: number
+  pluginErrors: number
+  subscribes: number
+  unsubscribes: number
+  retainedSet: number
+  willsPublished: number
+  slowConsumersCut: number
+}
+
+/** All at zero. */
+export function createCounts(): Counts {
+  return {
+    connectionsOpened: 0,
+    connectionsClosed: 0,
+    connectionsRefused: zeros(Object.keys(connectionRefusals) as ConnectionRefusal[]),
+    certificateReloads: 0,
+    certificateReloadFailures: 0,
+    connectsAccepted: 0,
+    connectsRefused: zeros(Object.values(reason)),
+    disconnectsSent: zeros(Object.values(reason)),
+    messagesReceived: { ...qosZeros },
+    messagesDelivered: { ...qosZeros },
+    messagesStored: 0,
+    messagesDropped: { ...dropReasons },
+    acksReceived: 0,
+    acksSent: 0,
+    authFailures: 0,
+    aclDenied: { ...deniedKinds },
+    bytesIn: 0,
+    bytesOut: 0,
+    commits: 0,
+    commitFailures: 0,
+    pluginErrors: 0,
+    subscribes: 0,
+    unsubscribes: 0,
+    retainedSet: 0,
+    willsPublished: 0,
+    slowConsumersCut: 0,
+  }
+}
+
+function zeros<Key extends string | number>(keys: readonly Key[]): Record<Key, number> {
+  return Object.fromEntries(keys.map((key) => [key, 0])) as Record<Key, number>
+}

@@ -43,6 +43,8 @@ const ruleSchema = z
   .strictObject({ allow: bodySchema.optional(), deny: bodySchema.optional() })
   .refine(({ allow, deny }) => (allow === undefined) !== (deny === undefined), {
     message: 'a rule is either `allow: { … }` or `deny: { … }`; write two rules for both',
+    // A misspelt key is one mistake, not two.
+    when: ({ issues }) => issues.length === 0,
   })
 
 export const rulesSchema = z.array(ruleSchema)

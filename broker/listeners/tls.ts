@@ -20,7 +20,8 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
   const server = createServer({
     ...contextOptions(loaded),
     requestCert: config.clientCertificate !== 'none',
-    rejectUnauthorized: config.clientCertificate === 'required',
+    // onSecure looks itself: Node would cut a client without telling anybody why.
+    rejectUnauthorized: false,
     handshakeTimeout: deps.limits.connectTimeoutMs,
   })
   /** Node gives back the TLS socket but not the one it wraps; the four numbers of TCP tell which it is. */
@@ -28,7 +29,7 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
   server.on('secureConnection', onSecure)
   server.on('tlsClientError', (error, socket) => {
     const refusedBy = error instanceof Error && 'reason' in error ? String(error.reason) : errorText(error)
-    arrivals.get(connectionKey(socket))?.refuse('tls', authorizationFailure(socket) ?? refusedBy)
+    arrivals.get(connectionKey(socket))?.refuse('tls', refusedBy)
     socket.destroy()
   })
   const stopWatching = watchCertificate(files, deps.log, onRenewed, onBroken)
@@ -56,14 +57,25 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
     socket.on('error', (error) => {
       deps.log.debug({ listener: config.name, address: arrival.address, error: error.message }, 'tls connection broke')
     })
-    const certificate = socket.getPeerX509Certificate()
-    // "optional" lets in who has none, not who has one that proves nothing.
-    if (certificate !== undefined && config.clientCertificate !== 'none' && !socket.authorized) {
-      arrival.refuse('tls', authorizationFailure(socket))
-      return
+    if (config.clientCertificate !== 'none') {
+      const certificate = peerCertificate(socket)
+      const failure = certificateFailure(socket, certificate)
+      if (failure !== undefined) {
+        arrival.refuse('tls', failure)
+        return
+      }
+      arrival.certificate = certificate
     }
-    if (socket.authorized) arrival.certificate = peerCertificate(socket)
     next(arrival, socket)
+  }
+
+  /**
+   * `authorized` alone is not enough: it is true for a resumed session without a certificate. And "optional" lets in
+   * who has none, not who has one that proves nothing.
+   */
+  function certificateFailure(socket: TLSSocket, certificate: PeerCertificate | undefined): string | undefined {
+    if (certificate === undefined) return config.clientCertificate === 'required' ? 'no client certificate' : undefined
+    return socket.authorized ? undefined : `client certificate: ${String(socket.authorizationError)}`
   }
 
   function onRenewed(options: SecureContextOptions): void {
@@ -118,11 +130,6 @@ function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
 /** `DNS:a.example, IP Address:10.0.0.1`; a value that holds a comma stands in double quotes (CVE-2021-44532). */
 function splitAltNames(text: string | undefined): string[] {
   return text?.match(/(?:[^,"]|"(?:[^"\\]|\\.)*")+/g)?.map((name) => name.trim()) ?? []
-}
-
-function authorizationFailure(socket: TLSSocket): string | undefined {
-  const failure: unknown = socket.authorizationError
-  return failure === undefined || failure === null ? undefined : `client certificate: ${String(failure)}`
 }
 
 function connectionKey(socket: Socket): string {

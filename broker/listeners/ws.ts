@@ -72,8 +72,14 @@ export function openWebSocketStage(config: WebConfig, deps: ListenerDeps): Stage
       ? { status: 426, line: 'this is MQTT over WebSocket: connect with an MQTT client' }
       : wrongPath(config)
     arrivals.get(request.socket)?.refuseGently('upgrade', line)
-    response.writeHead(status, { Connection: 'close', Upgrade: 'websocket', 'Content-Type': 'text/plain' })
-    response.end(`${line}\n`)
+    const body = `${line}\n`
+    response.writeHead(status, {
+      Connection: 'close',
+      Upgrade: 'websocket',
+      'Content-Type': 'text/plain',
+      'Content-Length': Buffer.byteLength(body),
+    })
+    response.end(body)
   }
 
   function refuse(stream: Duplex, { status, line }: Refusal, detail: string = line): void {

@@ -1,7 +1,6 @@
 // The log: JSON lines on standard output, or the same in words when a person watches.
-import { Writable } from 'node:stream'
 import { destination, type Logger, pino } from 'pino'
-import pretty from 'pino-pretty'
+import { prettyFactory } from 'pino-pretty'
 import type { LogConfig } from './config/schema.ts'
 
 export type { Logger }
@@ -20,14 +19,13 @@ export function createLog(config: LogConfig): Logger {
     // Both kinds of destination write what is left when the process ends.
     return pino(options, destination({ dest: 1, sync: false, minLength: 0 }))
   }
-  // A stream in this process, not a worker thread: the last lines before the end must not be lost.
-  const terminal = new Writable({
-    write(text: Buffer, _encoding, done) {
-      process.stdout.write(escapeControls(text.toString()), () => done())
+  // Formatted here and now, not in a worker or a stream: the last lines before the end must not be lost.
+  const format = prettyFactory({ colorize: onTerminal, singleLine: true, translateTime: 'SYS:HH:MM:ss' })
+  return pino(options, {
+    write(line: string) {
+      process.stdout.write(escapeControls(format(line)))
     },
   })
-  const translateTime = 'SYS:HH:MM:ss'
-  return pino(options, pretty({ colorize: onTerminal, singleLine: true, translateTime, destination: terminal }))
 }
 
 /**

@@ -86,6 +86,8 @@ export interface ReadResult {
   readonly end: boolean
   /** Messages that fell off a bounded stream before these positions could read them. */
   readonly skipped: number
+  /** Everything up to here has been looked at: the `after` of the next read, also when expired messages were left out. */
+  readonly through: number
 }
 
 export interface SessionRecord {

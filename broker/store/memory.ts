@@ -1,0 +1,144 @@
+// The store without a disk: everything is gone when the process ends. For tests and for brokers that keep nothing.
+import type { Message } from '../message.ts'
+import { retainedKey } from './keys.ts'
+import { encodeRetained } from './records.ts'
+import { RetainedIndex } from './retained.ts'
+import type { Entry, ReadResult, Recovered, Store, StoreLimits, StreamPosition } from './store.ts'
+import { Streams } from './streams.ts'
+import { everyInterval } from './sweep.ts'
+
+/** What one queued message costs beside its payload, for the bound in bytes. */
+export const messageOverheadBytes = 64
+
+export function createMemoryStore(limits: StoreLimits, now: () => number = Date.now): Store {
+  return new MemoryStore(limits, now)
+}
+
+class MemoryStore implements Store {
+  readonly #messages = new Map<number, Message>()
+  readonly #streams: Streams
+  readonly #retained: RetainedIndex
+  readonly #now: () => number
+  #lastSequence = 0
+  #waiting: ((error: Error | undefined) => void)[] = []
+  #stopSweep: (() => void) | undefined
+
+  constructor(limits: StoreLimits, now: () => number) {
+    this.#now = now
+    this.#retained = new RetainedIndex(now)
+    const released = (sequence: number) => void this.#messages.delete(sequence)
+    this.#streams = new Streams(limits, { released, floorMoved: () => {} }, now)
+  }
+
+  async open(): Promise<Recovered> {
+    this.#stopSweep = everyInterval(this.#streams, this.#retained, (topic) => this.#retained.delete(topic))
+    return { sessions: [], wills: new Map() }
+  }
+
+  async close(): Promise<void> {
+    this.#stopSweep?.()
+    this.#answer()
+  }
+
+  get lastSequence(): number {
+    return this.#lastSequence
+  }
+
+  get failure(): undefined {
+    return undefined
+  }
+
+  append(message: Message, streams: readonly string[]): number {
+    this.#lastSequence += 1
+    if (streams.length === 0) return this.#lastSequence
+    const sequence = this.#lastSequence
+    const distinct = streams.length === 1 ? streams : [...new Set(streams)]
+    // The payload may be a part of a socket's buffer, which would stay alive with it.
+    this.#messages.set(sequence, { ...message, payload: Buffer.from(message.payload) })
+    this.#streams.append(sequence, distinct, message.payload.length + messageOverheadBytes, message.publishedAt)
+    for (const stream of distinct) this.#streams.enforce(stream)
+    return sequence
+  }
+
+  commit(done: (error: Error | undefined) => void): void {
+    if (this.#waiting.push(done) === 1) setImmediate(() => this.#answer())
+  }
+
+  async read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult> {
+    for (const { stream } of positions) this.#streams.enforce(stream)
+    const skipped = this.#streams.countDropped(positions)
+    let from = positions
+    for (;;) {
+      const { sequences, end } = this.#streams.select(from, limit)
+      const entries = sequences.flatMap((sequence) => this.#entry(sequence))
+      if (end || entries.length > 0) {
+        const through = end ? this.#lastSequence : sequences[sequences.length - 1]!
+        return { entries, end, skipped, through }
+      }
+      const after = sequences[sequences.length - 1]!
+      from = positions.map(({ stream, after: before }) => ({ stream, after: Math.max(before, after) }))
+    }
+  }
+
+  async readExact(sequences: readonly number[]): Promise<(Message | undefined)[]> {
+    return sequences.map((sequence) => this.#messages.get(sequence))
+  }
+
+  streams(): Iterable<string> {
+    return this.#streams.names()
+  }
+
+  trim(stream: string, upTo: number): void {
+    this.#streams.trim(stream, upTo)
+  }
+
+  // Sessions live in the memory of their manager as long as the process does: there is nothing to keep here.
+  putSession(): void {}
+  deleteSession(clientId: string): void {
+    this.#streams.trim(`\0${clientId}`, this.#lastSequence)
+  }
+  putSubscription(): void {}
+  deleteSubscription(): void {}
+  putCursor(): void {}
+  putInbound(): void {}
+  deleteInbound(): void {}
+  putWill(): void {}
+  deleteWill(): void {}
+
+  putRetained(message: Message): void {
+    if (message.payload.length === 0) this.#retained.delete(message.topic)
+    else this.#retained.set(message.topic, encodeRetained(retainedKey(message.topic), message))
+  }
+
+  getRetained(topic: string): Message | undefined {
+    return this.#retained.get(topic)
+  }
+
+  matchRetained(filter: string): IterableIterator<Message> {
+    return this.#retained.match(filter)
+  }
+
+  get retainedCount(): number {
+    return this.#retained.count
+  }
+
+  retainedCountOf(username: string): number {
+    return this.#retained.countOf(username)
+  }
+
+  #entry(sequence: number): Entry[] {
+    const message = this.#messages.get(sequence)
+    if (message === undefined || isExpired(message, this.#now())) return []
+    return [{ sequence, message }]
+  }
+
+  #answer(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const done of waiting) done(undefined)
+  }
+}
+
+export function isExpired(message: Message, now: number): boolean {
+  return message.expiresAt !== undefined && message.expiresAt <= now
+}

@@ -1,0 +1,254 @@
+// The layout of every record: a version byte, a CRC-32 over key and content, and the content in fixed order.
+import type { Message, MessageProperties, QoS } from '../message.ts'
+import { ByteReader, ByteWriter, crc32, DamagedRecord } from './bytes.ts'
+import type { Cursor, InflightRecord, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
+
+const version = 1
+/** Version byte and CRC. */
+export const headBytes = 5
+
+const writer = new ByteWriter()
+
+/** Throws DamagedRecord unless the record is whole and belongs to this key. */
+export function check(key: Uint8Array, record: Buffer): void {
+  if (record.length < headBytes) throw new DamagedRecord('the record ends too early')
+  if (record[0] !== version) throw new DamagedRecord(`the record has version ${record[0]}, not ${version}`)
+  if (record.readUInt32BE(1) !== sum(key, record)) throw new DamagedRecord('the checksum does not match')
+}
+
+function seal(key: Uint8Array): Buffer {
+  const record = writer.finish(headBytes)
+  record[0] = version
+  record.writeUInt32BE(sum(key, record), 1)
+  return record
+}
+
+function sum(key: Uint8Array, record: Buffer): number {
+  return crc32(record.subarray(headBytes), crc32(key))
+}
+
+/** Several small numbers: the watermark, a batch, an inbound packet identifier, what a stream dropped. */
+export function encodeNumbers(key: Uint8Array, numbers: readonly number[]): Buffer {
+  writer.reset()
+  for (const number of numbers) writer.f64(number)
+  return seal(key)
+}
+
+export function decodeNumbers(record: Buffer): number[] {
+  const reader = new ByteReader(record, headBytes)
+  const numbers: number[] = []
+  while (reader.left > 0) numbers.push(reader.f64())
+  return numbers
+}
+
+export interface LogRecord {
+  readonly streams: readonly string[]
+  readonly message: Message
+}
+
+export function encodeLog(key: Uint8Array, message: Message, streams: readonly string[]): Buffer {
+  writer.reset().u16(streams.length)
+  for (const stream of streams) writer.text(stream)
+  writeMessage(message)
+  return seal(key)
+}
+
+export function decodeLogMessage(record: Buffer): Message {
+  const reader = new ByteReader(record, headBytes)
+  for (let left = reader.u16(); left > 0; left -= 1) reader.skipText()
+  return readMessage(reader)
+}
+
+/** What the start needs of a message: the streams that hold it and when it was published. */
+export function decodeLogHead(record: Buffer): { streams: string[]; publishedAt: number } {
+  const reader = new ByteReader(record, headBytes)
+  const streams: string[] = []
+  for (let left = reader.u16(); left > 0; left -= 1) streams.push(reader.text())
+  reader.u8()
+  return { streams, publishedAt: reader.f64() }
+}
+
+export function encodeRetained(key: Uint8Array, message: Message): Buffer {
+  writer.reset()
+  writeMessage(message)
+  return seal(key)
+}
+
+/** Reads from a record that may be a part of a larger buffer. */
+export function decodeRetained(buffer: Buffer, start: number, end: number): Message {
+  return readMessage(new ByteReader(buffer, start + headBytes, end))
+}
+
+/** Without the work of reading the whole message. */
+export function decodeRetainedHead(
+  buffer: Buffer,
+  start: number,
+  end: number,
+): { username: string; expiresAt: number } {
+  const reader = new ByteReader(buffer, start + headBytes, end)
+  reader.raw(9)
+  return { expiresAt: reader.f64(), username: reader.text() }
+}
+
+export function encodeSession(key: Uint8Array, session: SessionRecord): Buffer {
+  writer.reset().text(session.clientId).text(session.username).f64(session.expiryS)
+  writer.f64(session.disconnectedAt ?? Number.NaN).f64(session.createdAt)
+  return seal(key)
+}
+
+export function decodeSession(record: Buffer): SessionRecord {
+  const reader = new ByteReader(record, headBytes)
+  return {
+    clientId: reader.text(),
+    username: reader.text(),
+    expiryS: reader.f64(),
+    disconnectedAt: optional(reader.f64()),
+    createdAt: reader.f64(),
+  }
+}
+
+export function encodeSubscription(key: Uint8Array, subscription: SubscriptionRecord): Buffer {
+  const flags =
+    subscription.qos |
+    (subscription.noLocal ? 4 : 0) |
+    (subscription.retainAsPublished ? 8 : 0) |
+    (subscription.retainHandling << 4) |
+    (subscription.retainedPending ? 64 : 0)
+  writer
+    .reset()
+    .u8(flags)
+    .f64(subscription.since)
+    .u32(subscription.subscriptionId ?? 0)
+    .text(subscription.filter)
+  return seal(key)
+}
+
+export function decodeSubscription(record: Buffer): SubscriptionRecord {
+  const reader = new ByteReader(record, headBytes)
+  const flags = reader.u8()
+  const since = reader.f64()
+  const subscriptionId = reader.u32()
+  return {
+    filter: reader.text(),
+    qos: (flags & 3) as QoS,
+    noLocal: (flags & 4) !== 0,
+    retainAsPublished: (flags & 8) !== 0,
+    retainHandling: ((flags >> 4) & 3) as 0 | 1 | 2,
+    // 0 is not a Subscription Identifier (MQTT-3.8.2.1.2).
+    subscriptionId: subscriptionId === 0 ? undefined : subscriptionId,
+    since,
+    retainedPending: (flags & 64) !== 0,
+  }
+}
+
+export function encodeCursor(key: Uint8Array, cursor: Cursor): Buffer {
+  writer.reset().f64(cursor.position).u32(cursor.done.length)
+  for (const sequence of cursor.done) writer.f64(sequence)
+  writer.u32(cursor.inflight.length)
+  for (const { packetId, sequence, qos, released } of cursor.inflight) {
+    writer
+      .u16(packetId)
+      .u8(qos | (released ? 4 : 0))
+      .f64(sequence)
+  }
+  return seal(key)
+}
+
+export function decodeCursor(record: Buffer): Cursor {
+  const reader = new ByteReader(record, headBytes)
+  const position = reader.f64()
+  const done: number[] = []
+  for (let left = reader.u32(); left > 0; left -= 1) done.push(reader.f64())
+  const inflight: InflightRecord[] = []
+  for (let left = reader.u32(); left > 0; left -= 1) {
+    const packetId = reader.u16()
+    const flags = reader.u8()
+    inflight.push({ packetId, sequence: reader.f64(), qos: (flags & 3) as 1 | 2, released: (flags & 4) !== 0 })
+  }
+  return { position, done, inflight }
+}
+
+export function encodeWill(key: Uint8Array, will: WillRecord): Buffer {
+  writer
+    .reset()
+    .f64(will.delayS)
+    .f64(will.firesAt ?? Number.NaN)
+  writeMessage(will.message)
+  return seal(key)
+}
+
+export function decodeWill(record: Buffer): WillRecord {
+  const reader = new ByteReader(record, headBytes)
+  const delayS = reader.f64()
+  const firesAt = optional(reader.f64())
+  return { message: readMessage(reader), delayS, firesAt }
+}
+
+/** Flags, times and username come first, so that they can be read without the rest. */
+function writeMessage(message: Message): void {
+  writer.u8(message.qos | (message.retain ? 4 : 0) | (message.properties === undefined ? 0 : 8))
+  writer.f64(message.publishedAt).f64(message.expiresAt ?? Number.NaN)
+  writer.text(message.username).text(message.clientId).text(message.topic)
+  if (message.properties !== undefined) writeProperties(message.properties)
+  writer.raw(message.payload)
+}
+
+function readMessage(reader: ByteReader): Message {
+  const flags = reader.u8()
+  const publishedAt = reader.f64()
+  const expiresAt = optional(reader.f64())
+  const username = reader.text()
+  const clientId = reader.text()
+  const topic = reader.text()
+  const properties = (flags & 8) === 0 ? undefined : readProperties(reader)
+  return {
+    topic,
+    payload: reader.rest(),
+    qos: (flags & 3) as QoS,
+    retain: (flags & 4) !== 0,
+    properties,
+    clientId,
+    username,
+    publishedAt,
+    expiresAt,
+  }
+}
+
+function writeProperties(properties: MessageProperties): void {
+  const { payloadFormat, contentType, responseTopic, correlationData, userProperties } = properties
+  writer.u8(
+    (payloadFormat === undefined ? 0 : 1) |
+      (payloadFormat === 1 ? 2 : 0) |
+      (contentType === undefined ? 0 : 4) |
+      (responseTopic === undefined ? 0 : 8) |
+      (correlationData === undefined ? 0 : 16) |
+      (userProperties === undefined ? 0 : 32),
+  )
+  if (contentType !== undefined) writer.text(contentType)
+  if (responseTopic !== undefined) writer.text(responseTopic)
+  if (correlationData !== undefined) writer.u32(correlationData.length).raw(correlationData)
+  if (userProperties === undefined) return
+  writer.u32(userProperties.length)
+  for (const [name, value] of userProperties) writer.text(name).text(value)
+}
+
+function readProperties(reader: ByteReader): MessageProperties {
+  const flags = reader.u8()
+  return {
+    ...((flags & 1) !== 0 && { payloadFormat: (flags & 2) !== 0 ? (1 as const) : (0 as const) }),
+    ...((flags & 4) !== 0 && { contentType: reader.text() }),
+    ...((flags & 8) !== 0 && { responseTopic: reader.text() }),
+    ...((flags & 16) !== 0 && { correlationData: reader.raw(reader.u32()) }),
+    ...((flags & 32) !== 0 && { userProperties: readUserProperties(reader) }),
+  }
+}
+
+function readUserProperties(reader: ByteReader): [string, string][] {
+  const list: [string, string][] = []
+  for (let left = reader.u32(); left > 0; left -= 1) list.push([reader.text(), reader.text()])
+  return list
+}
+
+function optional(value: number): number | undefined {
+  return Number.isNaN(value) ? undefined : value
+}

@@ -7,7 +7,7 @@ import { didYouMean } from './config/nearest.ts'
 import { formatProblem, type Problem } from './config/problem.ts'
 import type { Config } from './config/schema.ts'
 import { checkValue } from './config/schema-problems.ts'
-import { type RawYamlFile, readRawYaml, type YamlFile } from './config/yaml-file.ts'
+import type { YamlFile } from './config/yaml-file.ts'
 import { errorText, OrioleError } from './errors.ts'
 import type { LoadedPlugin } from './hooks.ts'
 import {
@@ -89,15 +89,12 @@ interface Release {
   readonly release: () => void | Promise<void>
 }
 
-/** A problem at a part of the config file. */
-type ProblemAt = RawYamlFile['problem']
-
 async function prepareAll(
   config: Config,
   configFile: YamlFile<Config>,
   env: Environment,
 ): Promise<{ prepared: Prepared[]; problems: Problem[] }> {
-  const problemAt = await placesOf(configFile, env)
+  const problemAt = configFile.problem
   const prepared: Prepared[] = []
   const problems: Problem[] = []
   for (const [index, entry] of config.plugins.entries()) {
@@ -127,16 +124,6 @@ async function prepareAll(
     prepared.push({ plugin: found.plugin, settings: checked.settings, files: files as Prepared['files'] })
   }
   return { prepared, problems }
-}
-
-/** Read once more for the places of keys; a config that came from no file has only what it says itself. */
-async function placesOf(configFile: YamlFile<Config>, env: Environment): Promise<ProblemAt> {
-  const { file } = await readRawYaml(configFile.path, { env })
-  if (file !== undefined) return file.problem
-  return (path, _, message) => {
-    const [, line, column] = /:(\d+):(\d+)$/.exec(configFile.locate(path)) ?? []
-    return { file: configFile.path, line: Number(line ?? 1), column: Number(column ?? 1), message }
-  }
 }
 
 /** The settings are checked as `name: settings`, so that paths and messages begin with the name. */

@@ -134,12 +134,16 @@ function salvage(file: RawYamlFile): YamlFile<Config> {
   const entries = Array.isArray(root.plugins) ? root.plugins : []
   const kept = [...entries.keys()].filter((index) => pluginName(entries[index]) !== undefined)
   const value = deepFreeze(configSchema.parse({ plugins: kept.map((index) => entries[index]) }))
-  const locate = (path: readonly PropertyKey[]): string => {
+  const inFile = (path: readonly PropertyKey[]): readonly PropertyKey[] => {
     const [section, index, ...rest] = path
-    if (section !== 'plugins' || index === undefined) return file.locate(path)
-    return file.locate([section, kept[Number(index)] ?? index, ...rest])
+    return section === 'plugins' && index !== undefined ? [section, kept[Number(index)] ?? index, ...rest] : path
   }
-  return { path: file.path, value, locate }
+  return {
+    path: file.path,
+    value,
+    locate: (path) => file.locate(inFile(path)),
+    problem: (path, part, message) => file.problem(inFile(path), part, message),
+  }
 }
 
 function pluginName(entry: unknown): string | undefined {

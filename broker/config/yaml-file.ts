@@ -13,6 +13,8 @@ export interface YamlFile<T> {
   readonly value: T
   /** `file:line:column` of a place in the file. */
   locate(path: readonly PropertyKey[]): string
+  /** A problem at a part of a path, for what no schema can see. */
+  problem(path: readonly PropertyKey[], part: Part, message: string): Problem
 }
 
 export interface ReadOptions {
@@ -28,10 +30,7 @@ export interface ReadResult<T> {
 }
 
 /** A file that is YAML, before a schema saw it. */
-export interface RawYamlFile extends YamlFile<unknown> {
-  /** A problem at a part of a path. */
-  problem(path: readonly PropertyKey[], part: Part, message: string): Problem
-}
+export type RawYamlFile = YamlFile<unknown>
 
 const defaultMaxBytes = 4 * 1024 * 1024
 /** More mistakes than that are one mistake: the wrong file. */
@@ -58,7 +57,7 @@ export function checkYaml<T>(file: RawYamlFile, schema: z.ZodType<T>): ReadResul
     }
   }
   if (checked.value !== undefined) {
-    return { file: { path: file.path, value: checked.value, locate: file.locate }, problems: [] }
+    return { file: { ...file, value: checked.value }, problems: [] }
   }
   const problems = checked.problems.map(({ path, part, message }) => file.problem(path, part, message))
   return { file: undefined, problems: bounded(problems.sort(comparePlaces)) }

@@ -1,0 +1,55 @@
+// `oriole passwd`: a password in, the line for users.yaml out.
+import { hashPassword } from '../password.ts'
+import { type Command, UsageError } from './command.ts'
+import { CommandError } from './fail.ts'
+import { askSecret, readStdin } from './secret-input.ts'
+
+const inputMaxBytes = 65_536
+/** Shorter ones are guessed; the broker cannot know who may try, so it is said and not forbidden. */
+const shortLength = 8
+
+export const command: Command = {
+  summary: 'read a password and print its hash, for users.yaml',
+  usage: '[USER]',
+  details: `
+The password is asked for twice without being shown, or is the first line of standard input:
+
+  oriole passwd alice                    prints   alice: "scrypt$..."
+  echo "$PASSWORD" | oriole passwd       prints   scrypt$...`,
+  options: {},
+  positionalsMax: 1,
+
+  async run(input) {
+    const user = input.positionals[0]
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+    if (user !== undefined && /^$|[\u0000-\u001f\u007f-\u009f]/.test(user)) {
+      throw new UsageError('a username has at least one character and no control characters', 'oriole passwd --help')
+    }
+    const password = process.stdin.isTTY ? await askTwice() : firstLine(await readStdin(inputMaxBytes))
+    if (password === '') throw new CommandError('the password is empty')
+    if (Buffer.byteLength(password) > 65_535) throw new CommandError('the password is longer than MQTT can carry')
+    if ([...password].length < shortLength) {
+      process.stderr.write(`oriole: fewer than ${shortLength} characters are easily guessed; a longer one is better\n`)
+    }
+    const hash = await hashPassword(password)
+    process.stdout.write(user === undefined ? `${hash}\n` : `${yamlKey(user)}: "${hash}"\n`)
+    return 0
+  },
+}
+
+async function askTwice(): Promise<string> {
+  const password = await askSecret('Password: ')
+  if (password === '') return password
+  if ((await askSecret('The same again: ')) === password) return password
+  throw new CommandError('the two passwords differ; nothing was made')
+}
+
+function firstLine(input: Buffer): string {
+  return input.toString('utf8').split(/\r?\n/, 1)[0] ?? ''
+}
+
+/** Quoted where YAML might read something else into it, as in `yes`, `12` or `a: b`. */
+function yamlKey(user: string): string {
+  const plain = /^[A-Za-z][A-Za-z0-9_.@-]*$/.test(user) && !/^(y|n|yes|no|on|off|true|false|null)$/i.test(user)
+  return plain ? user : JSON.stringify(user)
+}

@@ -68,7 +68,9 @@ export class Entrance implements ArrivalOwner {
     socket.once('close', () => this.#gate.leave())
     const arrival = new Arrival(socket, address, this)
     this.#arrivals.add(arrival)
-    if (this.#config.proxyProtocol) this.#askProxy(arrival)
+    // The client was gone before we looked: without an address it would pass for a Unix socket.
+    if (address === '' && this.#config.type !== 'unix') arrival.refuse('aborted', undefined)
+    else if (this.#config.proxyProtocol) this.#askProxy(arrival)
     else this.#admit(arrival)
   }
 

@@ -120,7 +120,11 @@ export class WatchedFile<T> implements PluginFile<T> {
     const signature = await this.#settled()
     const digest = await digestOf(this.path)
     this.#signature = signature
-    if (digest === this.#digest || this.#closed) return
+    if (this.#closed) return
+    if (digest === this.#digest) {
+      log.debug({ file: this.#shownPath }, 'file was written again, its content is the same')
+      return
+    }
     this.#digest = digest
     const { file, problems } = digest === emptyDigest ? this.#empty() : await this.#read()
     if (file === undefined) {

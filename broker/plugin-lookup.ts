@@ -1,6 +1,6 @@
 // From an entry of `plugins:` to the plugin: a shipped name, a path beside the config file, or an npm package.
 import { access, readdir } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { createRequire, isBuiltin } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { didYouMean } from './config/nearest.ts'
@@ -42,7 +42,7 @@ async function findPackage(name: string, configPath: string, shipped: readonly s
   const unknown = {
     problem: `there is no plugin "${name}"${didYouMean(name, shipped) || `; there are ${shipped.join(', ')}, a path, or an installed package`}`,
   }
-  if (!packageName.test(name)) return unknown
+  if (!packageName.test(name) || isBuiltin(name)) return unknown
   // A package that stands beside the config file first, then one that stands beside the broker.
   for (const locate of [() => pathToFileURL(createRequire(resolve(configPath)).resolve(name)).href, () => name]) {
     try {

@@ -16,7 +16,7 @@ export default definePlugin({
       .refine((topic) => topic.includes('{user}'), 'must contain {user}')
       .refine((topic) => !/[+#\0]/.test(topic), 'must not contain "+" or "#"')
       .describe('where it is published, retained; the payload is {"online":true,"since":"2026-01-31T12:00:00.000Z"}'),
-    qos: z.union([z.literal(0), z.literal(1), z.literal(2)]).default(1),
+    qos: z.literal([0, 1, 2]).default(1),
   }),
 
   async setup(broker, { topic, qos }) {

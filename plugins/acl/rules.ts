@@ -32,7 +32,10 @@ const bodySchema = z
     clients: names.describe('client ids, or "*"'),
     publish: oneOrMore(filterSchema).optional().describe('topics that match one of these filters'),
     subscribe: oneOrMore(filterSchema).optional().describe('filters that are covered by one of these'),
-    qos: oneOrMore(z.union([z.literal(0), z.literal(1), z.literal(2)])).optional(),
+    qos: z
+      .array(z.literal([0, 1, 2]))
+      .min(1)
+      .optional(),
     retain: z.boolean().optional().describe('only publishes with this retain flag'),
   })
   .refine(({ publish, subscribe }) => publish !== undefined || subscribe !== undefined, {
@@ -102,7 +105,7 @@ export function createRights(
 function readRule(entry: RulesFile[number], index: number, place: string): Rule {
   const effect = entry.allow === undefined ? 'deny' : 'allow'
   const body = (entry.allow ?? entry.deny)!
-  const qos = body.qos === undefined ? [] : [body.qos].flat()
+  const qos = body.qos ?? []
   const maxQos = effect === 'allow' && qos.length > 0 ? { maxQos: Math.max(...qos) as QoS } : {}
   const patterns = (filters: string | readonly string[] | undefined, action: string): Pattern[] =>
     listOf(filters).map((filter) => ({

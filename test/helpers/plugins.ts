@@ -37,15 +37,31 @@ export class NotedLog implements PluginLog {
 
   /** Resolves with the lines that fit, as soon as there are `count` of them. */
   async until(fits: (line: LogLine) => boolean, count = 1): Promise<LogLine[]> {
-    for (;;) {
-      const found = this.lines.filter(fits)
-      if (found.length >= count) return found
-      await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    // What is waited for may hang on timers and watchers that do not keep the process alive by themselves.
+    const before = this.lines.length
+    let late = false
+    const deadline = setTimeout(() => {
+      late = true
+      this.#wake()
+    }, 15_000)
+    try {
+      for (;;) {
+        const found = this.lines.filter(fits)
+        if (found.length >= count) return found
+        if (late) throw new Error(`no such line came, but ${JSON.stringify(this.lines.slice(before))}`)
+        await new Promise<void>((resolve) => this.#waiting.add(resolve))
+      }
+    } finally {
+      clearTimeout(deadline)
     }
   }
 
   #note(level: string, fields: object, phrase: string): void {
     this.lines.push({ level, phrase, fields: { ...fields } })
+    this.#wake()
+  }
+
+  #wake(): void {
     for (const resolve of this.#waiting) resolve()
     this.#waiting.clear()
   }

@@ -159,7 +159,7 @@ export interface PluginBroker {
     readonly userProperties?: readonly (readonly [string, string])[]
   }): Promise<void>
   /** Tells the person who starts the broker one line, once, on the terminal; never logged. For a generated password. */
-  announce(line: string): void
+  announce(line: string, login?: { readonly username: string; readonly password: string }): void
   clients(): Iterable<ClientInfo>
   /** Ends a connection; `reason` is logged. False: no such client is connected. */
   disconnect(clientId: string, reason: string): boolean

@@ -35,7 +35,7 @@ export interface PluginDependencies {
   /** `publish` may be called from a plugin's setup: it then waits until the broker runs. */
   readonly broker: Pick<PluginBroker, 'publish' | 'clients' | 'disconnect'>
   /** Prints a line on the terminal; never into the log. */
-  announce(line: string): void
+  announce: PluginBroker['announce']
 }
 
 export interface LoadedPlugins {

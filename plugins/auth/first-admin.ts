@@ -27,7 +27,8 @@ async function makeAdmin(path: string, broker: PluginBroker): Promise<string> {
     path,
     `# The hash of the admin's password. Delete this file to get a new one at the next start.\n${adminName}: "${hash}"\n`,
   )
-  broker.announce(`user "${adminName}", password "${password}" - told only now; delete ${path} to get a new one`)
+  const login = { username: adminName, password }
+  broker.announce(`user "${adminName}", password "${password}" - told only now; delete ${path} to get a new one`, login)
   broker.log.info({ path }, 'admin was made')
   return hash
 }

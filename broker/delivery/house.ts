@@ -1,0 +1,28 @@
+// What sessions need of the house around them.
+import type { LimitsConfig } from '../config/schema.ts'
+import type { HookRunner } from '../hooks.ts'
+import type { Message } from '../message.ts'
+import type { Counts, DropReason } from '../metrics/counts.ts'
+import type { PluginLog } from '../plugin.ts'
+import type { Store } from '../store/store.ts'
+import type { Delivery } from './delivery.ts'
+import type { Session } from './session.ts'
+
+export interface DeliveryHouse {
+  readonly limits: LimitsConfig
+  readonly store: Store
+  readonly hooks: HookRunner
+  readonly counts: Counts
+  readonly log: PluginLog
+  /** Every message with a sequence number up to here is durable and was offered to all connected sessions. */
+  readonly fedSequence: number
+  /** Appends a message to the private stream of one session; the sequence number. */
+  keepForOne(message: Message, session: Session): number
+  /** The session's cursor moved: it is written within 200 ms. */
+  markMoved(session: Session): void
+  /** A message of a shared subscription that its receiver did not acknowledge. True: another member gets it. */
+  passOn(delivery: Delivery, from: Session): boolean
+  /** Messages fell off a bounded queue before the session could read them. */
+  tellSkipped(session: Session, messages: number): void
+  countDrop(reason: DropReason, delivery: Delivery, session: Session): void
+}

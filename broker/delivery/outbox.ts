@@ -1,0 +1,329 @@
+// What one session still has to get: the window, the queue of live messages, the way back into the log.
+//
+// Live and offline are one mechanism. A session that keeps up is fed live. One that does not, or was away, is behind:
+// it reads the log at its own pace, and while its last read runs, live messages collect, so that it joins the live
+// feed without a gap. Order is kept throughout: unacknowledged first, then the log, then live (MQTT-4.6.0-5, -6).
+import { errorText } from '../errors.ts'
+import { reason } from '../protocol/reason-codes.ts'
+import type { Cursor } from '../store/store.ts'
+import { owed, readBacklog } from './backlog.ts'
+import type { Delivery } from './delivery.ts'
+import { Fifo } from './fifo.ts'
+import type { DeliveryHouse } from './house.ts'
+import type { Link } from './link.ts'
+import { RetainedWalks } from './retained-walks.ts'
+import type { Session } from './session.ts'
+import { type Inflight, Window } from './window.ts'
+
+/** Beside its payload, a queued message costs about this much. It bounds the number of small ones. */
+const queuedOverheadBytes = 200
+/** At least this many messages for each read of the log, however small the window. */
+const readMessages = 200
+
+export class Outbox {
+  readonly window = new Window()
+  readonly #house: DeliveryHouse
+  readonly #session: Session
+  readonly #walks: RetainedWalks
+  #link: Link | undefined
+  /** Sent on an earlier connection and not acknowledged: to be sent again, before all else. */
+  #resend: Inflight[] = []
+  /** Read from the log, waiting for the window. */
+  readonly #backlog = new Fifo<Delivery>()
+  /** Live messages, waiting for the window; above `queueBytes` they are left to the log, or the client is cut. */
+  readonly #live = new Fifo<Delivery>()
+  #liveBytes = 0
+  /** True: between `#readUpTo` and the live feed messages are missing; they are in the log. */
+  #behind = false
+  #reading = false
+  /** While a read runs: live messages collect, and none was lost since it began. */
+  #collecting = false
+  /** Everything up to here was sent, queued, or does not concern the session. */
+  #readUpTo: number
+  /** Something is read from or written to disk that must come first; nothing is sent meanwhile. */
+  #gated = false
+
+  constructor(house: DeliveryHouse, session: Session) {
+    this.#house = house
+    this.#session = session
+    this.#readUpTo = house.fedSequence
+    this.#walks = new RetainedWalks(house, session)
+  }
+
+  get link(): Link | undefined {
+    return this.#link
+  }
+
+  /** Takes up what the store kept. Without a cursor the session starts at the beginning of its subscriptions. */
+  recover(cursor: Cursor | undefined): void {
+    this.#readUpTo = cursor?.position ?? 0
+    if (cursor !== undefined) this.window.recover(cursor)
+  }
+
+  /** A connection serves the session from now on. */
+  attach(link: Link, resumed: boolean): void {
+    this.#link = link
+    this.#behind = resumed
+    this.#resend = this.window.unacknowledged()
+    const unknown = this.#resend.filter((entry) => !entry.released && entry.delivery === undefined)
+    if (unknown.length > 0) this.#loadThenPump(link, unknown)
+    else this.pump()
+  }
+
+  /** The connection is gone. What a persistent session did not get is in the log. */
+  detach(): void {
+    if (this.#link === undefined) return
+    const shared = this.#takeShared()
+    this.#link = undefined
+    this.#gated = false
+    this.#reading = false
+    this.#collecting = false
+    this.#passOn(shared)
+    if (this.#session.persistent) {
+      const cursor = this.cursor()
+      this.#readUpTo = cursor.position
+      this.#house.store.putCursor(this.#session.clientId, cursor)
+    }
+    this.#backlog.clear()
+    this.#clearLive()
+  }
+
+  /** A message of the live feed that concerns this session, which is connected. */
+  offer(delivery: Delivery): void {
+    const link = this.#link
+    if (link === undefined) return
+    if (delivery.qos === 0) {
+      if (link.hasRoom) this.#send(link, delivery, 0)
+      else this.#house.countDrop('output_full', delivery, this.#session)
+      return
+    }
+    if (this.#behind && !this.#collecting) return
+    if (!this.#behind && delivery.outgoing.sequence > this.#readUpTo) this.#readUpTo = delivery.outgoing.sequence
+    if (!this.#waiting && this.#mayAdd(link) && !this.#needsGate(delivery)) {
+      this.#send(link, delivery, this.window.add(delivery))
+      return
+    }
+    this.#live.push(delivery)
+    this.#liveBytes += sizeOf(delivery)
+    if (this.#liveBytes > this.#house.limits.queueBytes) this.#overflow(link)
+    else if (this.#live.length === 1) this.pump()
+  }
+
+  /** Retained messages of a new subscription, by the filter as the client wrote it (MQTT-3.3.1-9 … -11). */
+  offerRetained(filter: string): void {
+    this.#walks.add(filter)
+    this.pump()
+  }
+
+  /** PUBACK, or PUBCOMP, or a PUBREC that refuses. False: this packet identifier was not in use for this QoS. */
+  acknowledged(packetId: number, qos: 1 | 2): boolean {
+    const entry = this.window.remove(packetId, qos)
+    if (entry === undefined) return false
+    if (this.#session.persistent) this.#house.markMoved(this.#session)
+    if (entry.delivery !== undefined) this.#told(entry.delivery)
+    this.pump()
+    return true
+  }
+
+  /** PUBREC: the message is the receiver's now, and PUBREL follows (MQTT-4.3.3-4). False: unknown packet identifier. */
+  received(packetId: number): boolean {
+    const entry = this.window.release(packetId)
+    if (entry === undefined) return false
+    if (entry.delivery !== undefined) this.#told(entry.delivery)
+    entry.delivery = undefined
+    if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, this.cursor())
+    return true
+  }
+
+  /** Sends what may be sent now. Called whenever room comes back: an acknowledgement, a drained socket, a read. */
+  pump(): void {
+    const link = this.#link
+    if (link === undefined || this.#gated) return
+    while (this.#resend.length > 0 && link.hasRoom) this.#sendAgain(link, this.#resend.shift()!)
+    if (this.#resend.length > 0) return
+    const gated: Inflight[] = []
+    const mayAdd = (): boolean => this.#mayAdd(link)
+    for (;;) {
+      const delivery = this.#next(link, mayAdd)
+      if (delivery === undefined) break
+      const packetId = delivery.qos === 0 ? 0 : this.window.add(delivery)
+      if (packetId > 0 && (gated.length > 0 || this.#needsGate(delivery))) gated.push(this.window.get(packetId)!)
+      else this.#send(link, delivery, packetId)
+    }
+    if (gated.length > 0) this.#sendWhenWritten(link, gated)
+    if (this.#behind && !this.#reading && this.#backlog.length === 0) void this.#read(link)
+  }
+
+  /** How far the session has come: what the store must keep of it. */
+  cursor(): Cursor {
+    const waiting = this.#backlog.peek() ?? this.#live.peek()
+    const seen = this.#behind ? this.#readUpTo : Math.max(this.#readUpTo, this.#house.fedSequence)
+    const sequence = waiting?.outgoing.sequence ?? 0
+    return this.window.cursor(sequence === 0 ? seen : Math.min(seen, sequence - 1))
+  }
+
+  get #waiting(): boolean {
+    return this.#gated || this.#live.length > 0 || this.#backlog.length > 0 || this.#resend.length > 0
+  }
+
+  #mayAdd(link: Link): boolean {
+    return this.window.size < link.window && link.hasRoom
+  }
+
+  /** Exactly once: after a crash the message must be sent again under the same packet identifier (MQTT-4.4.0-1). */
+  #needsGate(delivery: Delivery): boolean {
+    return delivery.qos === 2 && this.#session.persistent
+  }
+
+  #next(link: Link, mayAdd: () => boolean): Delivery | undefined {
+    if (this.#backlog.length > 0) return mayAdd() ? this.#backlog.shift() : undefined
+    if (!this.#behind && this.#live.length > 0) {
+      if (!mayAdd()) return undefined
+      const delivery = this.#live.shift()
+      if (delivery !== undefined) this.#liveBytes -= sizeOf(delivery)
+      return delivery
+    }
+    return this.#walks.take(link, mayAdd, () => this.pump())
+  }
+
+  #send(link: Link, delivery: Delivery, packetId: number): void {
+    const { outgoing, qos, retain, subscriptionIds } = delivery
+    if (outgoing.isExpired()) this.#giveUp(packetId, delivery, 'expired')
+    else if (!link.sendPublish(outgoing, qos, retain, false, packetId, subscriptionIds)) {
+      this.#giveUp(packetId, delivery, 'too_large')
+    } else if (qos === 0) this.#told(delivery)
+  }
+
+  #sendAgain(link: Link, entry: Inflight): void {
+    if (!this.window.has(entry)) return
+    if (entry.released) link.sendPubrel(entry.packetId, reason.success)
+    else if (entry.delivery !== undefined) {
+      const { outgoing, qos, retain, subscriptionIds } = entry.delivery
+      if (!link.sendPublish(outgoing, qos, retain, true, entry.packetId, subscriptionIds)) {
+        this.#giveUp(entry.packetId, entry.delivery, 'too_large')
+      }
+    }
+  }
+
+  /** It will never be sent to this client; for the session it counts as delivered. */
+  #giveUp(packetId: number, delivery: Delivery, why: 'expired' | 'too_large'): void {
+    if (packetId > 0) this.window.remove(packetId, delivery.qos === 2 ? 2 : 1)
+    this.#house.countDrop(why, delivery, this.#session)
+  }
+
+  #told(delivery: Delivery): void {
+    const { counts, hooks } = this.#house
+    counts.messagesDelivered[delivery.qos === 0 ? 'qos0' : delivery.qos === 1 ? 'qos1' : 'qos2'] += 1
+    if (hooks.onDelivered !== undefined && this.#link !== undefined) {
+      hooks.onDelivered(delivery.outgoing.message, this.#link.info)
+    }
+  }
+
+  /** The packet identifiers of these messages are on disk before the messages leave. */
+  #sendWhenWritten(link: Link, entries: readonly Inflight[]): void {
+    const { store } = this.#house
+    this.#gated = true
+    store.putCursor(this.#session.clientId, this.cursor())
+    store.commit((error) => {
+      if (this.#link !== link) return
+      if (error !== undefined) return link.end(reason.serverUnavailable, 'storage is not available')
+      this.#gated = false
+      for (const entry of entries) if (entry.delivery !== undefined) this.#send(link, entry.delivery, entry.packetId)
+      this.pump()
+    })
+  }
+
+  #loadThenPump(link: Link, entries: readonly Inflight[]): void {
+    this.#gated = true
+    const load = async (): Promise<void> => {
+      const messages = await this.#house.store.readExact(entries.map((entry) => entry.sequence))
+      if (this.#link !== link) return
+      for (const [index, entry] of entries.entries()) {
+        const message = messages[index]
+        if (message === undefined) this.window.drop(entry)
+        else entry.delivery = owed(this.#house, this.#session, message, entry.sequence, entry.qos)
+      }
+      this.#gated = false
+      this.pump()
+    }
+    load().catch((error: unknown) => this.#readFailed(link, error))
+  }
+
+  async #read(link: Link): Promise<void> {
+    this.#reading = true
+    this.#collecting = true
+    const upTo = this.#house.fedSequence
+    const limit = Math.max(readMessages, link.window)
+    try {
+      const read = await readBacklog(this.#house, this.#session, { after: this.#readUpTo, upTo, limit })
+      if (this.#link !== link) return
+      this.#reading = false
+      for (const delivery of read.deliveries) this.#backlog.push(delivery)
+      this.#readUpTo = read.upTo
+      if (read.skipped > 0) this.#house.tellSkipped(this.#session, read.skipped)
+      if (read.end && this.#collecting) this.#behind = false
+      else this.#clearLive()
+      this.#collecting = false
+      this.pump()
+    } catch (error) {
+      this.#readFailed(link, error)
+    }
+  }
+
+  #readFailed(link: Link, error: unknown): void {
+    if (this.#link !== link) return
+    this.#house.log.error(
+      { clientId: this.#session.clientId, error: errorText(error) },
+      'reading queued messages failed',
+    )
+    link.end(reason.serverUnavailable, 'storage is not available')
+  }
+
+  /** Too many wait. The log has them, for a session that is in the log; any other cannot be served any more. */
+  #overflow(link: Link): void {
+    if (!this.#session.persistent) {
+      this.#house.counts.slowConsumersCut += 1
+      link.end(reason.quotaExceeded, 'reads too slowly')
+      return
+    }
+    if (!this.#behind) {
+      this.#readUpTo = Math.min(this.#readUpTo, (this.#live.peek()?.outgoing.sequence ?? 1) - 1)
+      this.#behind = true
+    }
+    this.#clearLive()
+    this.#collecting = false
+  }
+
+  #clearLive(): void {
+    this.#live.clear()
+    this.#liveBytes = 0
+  }
+
+  /**
+   * Messages of shared subscriptions that this client did not acknowledge. QoS 2 that was begun stays, because only
+   * the same client can end it (MQTT-4.8.2-4, -5).
+   */
+  #takeShared(): Delivery[] {
+    const shared: Delivery[] = []
+    for (const { delivery } of this.window.unacknowledged()) {
+      if (delivery?.share !== undefined && delivery.qos === 1) shared.push(delivery)
+    }
+    for (const waiting of [this.#backlog, this.#live]) {
+      for (const delivery of waiting) if (delivery.share !== undefined) shared.push(delivery)
+    }
+    return shared
+  }
+
+  #passOn(shared: readonly Delivery[]): void {
+    for (const delivery of shared) {
+      if (!this.#house.passOn(delivery, this.#session)) continue
+      const entry = this.window.unacknowledged().find((other) => other.delivery === delivery)
+      if (entry !== undefined) this.window.remove(entry.packetId, entry.qos)
+      else this.window.markDone(delivery.outgoing.sequence)
+    }
+  }
+}
+
+function sizeOf(delivery: Delivery): number {
+  return delivery.outgoing.message.payload.length + queuedOverheadBytes
+}

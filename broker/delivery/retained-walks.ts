@@ -1,0 +1,89 @@
+// Retained messages for new subscriptions: walked a few at a time, as the client's window and the loop allow.
+import type { Message } from '../message.ts'
+import { type Delivery, deliver, type Terms, termsOf } from './delivery.ts'
+import type { DeliveryHouse } from './house.ts'
+import type { Link } from './link.ts'
+import { Outgoing } from './outgoing.ts'
+import type { Session } from './session.ts'
+
+/** After this many messages other clients have their turn. */
+const turnMessages = 200
+
+interface Walk {
+  /** As the client wrote it. */
+  readonly filter: string
+  readonly messages: Iterator<Message>
+  /** The topic whose message the window had no room for; read again when it has, because it may have changed. */
+  waiting: string | undefined
+}
+
+export class RetainedWalks {
+  readonly #house: DeliveryHouse
+  readonly #session: Session
+  #walks: Walk[] = []
+  #resting = false
+
+  constructor(house: DeliveryHouse, session: Session) {
+    this.#house = house
+    this.#session = session
+  }
+
+  add(filter: string): void {
+    this.#walks.push({ filter, messages: this.#house.store.matchRetained(filter), waiting: undefined })
+  }
+
+  clear(): void {
+    this.#walks = []
+  }
+
+  /** The next retained message that may be sent now; QoS 0 is only given while the output has room. */
+  take(link: Link, mayAdd: () => boolean, resume: () => void): Delivery | undefined {
+    let turn = 0
+    while (this.#walks.length > 0 && !this.#resting && link.hasRoom) {
+      const walk = this.#walks[0]!
+      const subscription = this.#session.subscriptions.get(walk.filter)
+      const message = this.#next(walk)
+      if (subscription === undefined || message === undefined) {
+        this.#walks.shift()
+        continue
+      }
+      const terms = termsOf(subscription, message)
+      if (terms !== undefined) {
+        if (terms.qos > 0 && !mayAdd()) {
+          walk.waiting = message.topic
+          return undefined
+        }
+        const delivery = this.#deliver(message, { ...terms, retain: true })
+        if (delivery !== undefined) return delivery
+      }
+      turn += 1
+      if (turn >= turnMessages) this.#rest(resume)
+    }
+    return undefined
+  }
+
+  #next(walk: Walk): Message | undefined {
+    if (walk.waiting !== undefined) {
+      const again = this.#house.store.getRetained(walk.waiting)
+      walk.waiting = undefined
+      if (again !== undefined) return again
+    }
+    const step = walk.messages.next()
+    return step.done === true ? undefined : step.value
+  }
+
+  /** A persistent session may be cut off before it acknowledges: the log keeps the message for it alone. */
+  #deliver(message: Message, terms: Terms): Delivery | undefined {
+    const session = this.#session
+    const sequence = terms.qos > 0 && session.persistent ? this.#house.keepForOne(message, session) : 0
+    return deliver(this.#house, session, new Outgoing(message, sequence), terms, undefined)
+  }
+
+  #rest(resume: () => void): void {
+    this.#resting = true
+    setImmediate(() => {
+      this.#resting = false
+      resume()
+    })
+  }
+}

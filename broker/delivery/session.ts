@@ -1,0 +1,49 @@
+// A session: who owns it, what it subscribed to, what it still has to get. It outlives its connections (MQTT 4.1).
+import type { SessionRecord } from '../store/store.ts'
+import type { DeliveryHouse } from './house.ts'
+import { Outbox } from './outbox.ts'
+import type { Subscription } from './subscription.ts'
+
+export class Session {
+  readonly clientId: string
+  /** The owner. Another user who comes with this client id is refused. */
+  readonly username: string
+  readonly createdAt: number
+  /** What it holds is stored and outlives the connection; a later expiry of 0 only ends it with its connection. */
+  readonly persistent: boolean
+  readonly subscriptions = new Map<string, Subscription>()
+  readonly outbox: Outbox
+  /** QoS 2 packet identifiers received and not yet released (MQTT-4.3.3-10). */
+  inbound: Set<number> | undefined
+  /** Session Expiry Interval in seconds. */
+  expiryS: number
+  /** When the connection ended, in milliseconds since 1970; undefined while connected. */
+  disconnectedAt: number | undefined
+  /** It ended: expired, replaced by a clean start, or removed. */
+  ended = false
+
+  constructor(house: DeliveryHouse, record: SessionRecord) {
+    this.clientId = record.clientId
+    this.username = record.username
+    this.createdAt = record.createdAt
+    this.expiryS = record.expiryS
+    this.persistent = record.expiryS > 0
+    this.disconnectedAt = record.disconnectedAt
+    this.outbox = new Outbox(house, this)
+  }
+
+  get record(): SessionRecord {
+    return {
+      clientId: this.clientId,
+      username: this.username,
+      expiryS: this.expiryS,
+      disconnectedAt: this.disconnectedAt,
+      createdAt: this.createdAt,
+    }
+  }
+
+  /** When it will have expired, in milliseconds since 1970; undefined while connected. */
+  get expiresAt(): number | undefined {
+    return this.disconnectedAt === undefined ? undefined : this.disconnectedAt + this.expiryS * 1000
+  }
+}

@@ -1,0 +1,35 @@
+// A session's hold on one filter, as the router and the delivery use it.
+import type { QoS } from '../message.ts'
+import type { Member } from '../router/router.ts'
+import type { SubscriptionRecord } from '../store/store.ts'
+import type { Session } from './session.ts'
+
+export class Subscription implements Member {
+  slot = -1
+  readonly session: Session
+  readonly record: SubscriptionRecord
+  /** The filter that messages are matched with: without `$share/NAME/`. */
+  readonly filter: string
+  readonly share: string | undefined
+  readonly queueing: boolean
+  /** A deny overlaps the filter: true withholds messages of this topic. */
+  readonly withhold: ((topic: string) => boolean) | undefined
+
+  constructor(
+    session: Session,
+    record: SubscriptionRecord,
+    split: { readonly filter: string; readonly share: string | undefined },
+    withhold: ((topic: string) => boolean) | undefined,
+  ) {
+    this.session = session
+    this.record = record
+    this.filter = split.filter
+    this.share = split.share
+    this.queueing = session.persistent && record.qos > 0
+    this.withhold = withhold
+  }
+
+  get qos(): QoS {
+    return this.record.qos
+  }
+}

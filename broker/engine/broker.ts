@@ -1,0 +1,148 @@
+// The broker: aedes' core with our own connections, sessions and delivery behind it. The only room that knows aedes.
+import { Aedes } from 'aedes'
+import type { LimitsConfig } from '../config/schema.ts'
+import type { Subscription } from '../delivery/subscription.ts'
+import type { HookRunner } from '../hooks.ts'
+import type { IncomingConnection } from '../listeners/listener.ts'
+import type { Message } from '../message.ts'
+import type { Counts } from '../metrics/counts.ts'
+import type { ClientInfo, PluginLog } from '../plugin.ts'
+import type { Connection } from '../protocol/connection.ts'
+import { reason } from '../protocol/reason-codes.ts'
+import { Router } from '../router/router.ts'
+import type { Recovered, Store } from '../store/store.ts'
+import { type Packet, toMessage, toPacket } from './aedes-types.ts'
+import { Dispatcher } from './dispatcher.ts'
+import type { Engine } from './engine.ts'
+import { LiveBus } from './live-bus.ts'
+import { AedesPersistence } from './persistence.ts'
+import { Reception } from './reception.ts'
+import { giveBackSpace } from './space.ts'
+
+export interface BrokerParts {
+  readonly node: string
+  readonly limits: LimitsConfig
+  readonly hooks: HookRunner
+  readonly counts: Counts
+  readonly store: Store
+  readonly log: PluginLog
+}
+
+type Done = (error?: Error) => void
+
+const tickMs = 1_000
+const checkpointMs = 200
+const spaceEveryMs = 5_000
+const yearMs = 2_147_483_647
+
+export class Broker extends Aedes implements Engine {
+  readonly reception: Reception
+  readonly dispatcher: Dispatcher
+  /** aedes' `mq`: in-process listeners of extensions. */
+  readonly bus: LiveBus
+  readonly #parts: BrokerParts
+  readonly #timers: NodeJS.Timeout[] = []
+  #givingBack = false
+
+  constructor(parts: BrokerParts) {
+    const bus = new LiveBus()
+    const router = new Router<Subscription>()
+    const dispatcher = new Dispatcher(router)
+    const reception = new Reception(parts, dispatcher, router)
+    const persistence = new AedesPersistence(parts.store, reception.sessions)
+    // The core's own heartbeat goes to `$SYS` and wakes its sweep of stale wills; both have nothing to do here.
+    super({ id: parts.node, mq: bus, persistence, heartbeatInterval: yearMs })
+    this.#parts = parts
+    this.bus = bus
+    this.dispatcher = dispatcher
+    this.reception = reception
+    // aedes makes `handle` a field that answers a Client; of a client its core asks only what Connection has.
+    this.handle = ((stream: IncomingConnection['stream']) =>
+      this.accept({
+        stream,
+        listener: '',
+        address: '',
+        port: 0,
+        certificate: undefined,
+        acceptedAt: Date.now(),
+      })) as unknown as Aedes['handle']
+    bus.onEmit = (message) => dispatcher.publish(message, undefined, ignore)
+    reception.enter({
+      told: (message, client) => this.#told(message, client),
+      emitEvent: (event, connection) => this.emit(event as 'client', connection as never),
+      changed: (connected) => {
+        this.connectedClients = connected
+      },
+    })
+  }
+
+  /** Takes up what the store kept, and serves. Instead of aedes' `listen`. */
+  async serve(recovered: Recovered): Promise<void> {
+    this.reception.recover(recovered)
+    await super.listen()
+    this.#every(tickMs, () => this.reception.tick(Date.now()))
+    this.#every(checkpointMs, () => this.reception.checkpoint())
+    this.#every(spaceEveryMs, () => this.#giveBack())
+  }
+
+  /** A connection of a listener. */
+  accept(incoming: IncomingConnection): Connection {
+    return this.reception.accept(incoming)
+  }
+
+  /** aedes' contract: publishes in the name of the broker. `done` is called when it is stored as its QoS asks. */
+  override publish(packet: Packet, client?: unknown, done?: Done): void {
+    const callback = (typeof client === 'function' ? client : done) as Done | undefined
+    // Heartbeats and births of the core concern nobody: there is one way between nodes, and it is not `$SYS`.
+    if (packet.topic.startsWith(`$SYS/${this.id}/`)) {
+      callback?.()
+      return
+    }
+    this.publishMessage(toMessage(packet, ''), callback)
+  }
+
+  publishMessage(message: Message, done?: Done): void {
+    this.reception.publish(message, undefined, (error) => done?.(error))
+  }
+
+  /** The connected clients, as plugins see them. */
+  *clientInfos(): IterableIterator<ClientInfo> {
+    for (const connection of this.reception.connections()) if (connection.connected) yield connection.info
+  }
+
+  disconnect(clientId: string, phrase: string): boolean {
+    const connection = this.reception.connectionOf(clientId)
+    connection?.end(reason.administrativeAction, phrase)
+    return connection !== undefined
+  }
+
+  /** Tells the clients, and closes the store once everything is written. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer)
+    this.reception.close()
+    await new Promise<void>((resolve) => super.close(() => resolve()))
+    this.reception.checkpoint()
+    await this.#parts.store.close()
+  }
+
+  #told(message: Message, client: ClientInfo | undefined): void {
+    if (!this.bus.idle) this.bus.tell(message)
+    if (this.listenerCount('publish') > 0) this.emit('publish', toPacket(message) as never, client as never)
+  }
+
+  #every(ms: number, work: () => void): void {
+    this.#timers.push(setInterval(work, ms))
+  }
+
+  #giveBack(): void {
+    if (this.#givingBack) return
+    this.#givingBack = true
+    giveBackSpace(this.#parts.store, () => this.reception.sessions.all())
+      .catch((error: unknown) => this.#parts.log.error({ error: String(error) }, 'giving back space failed'))
+      .finally(() => {
+        this.#givingBack = false
+      })
+  }
+}
+
+function ignore(): void {}

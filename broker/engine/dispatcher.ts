@@ -1,0 +1,183 @@
+// The way of a message from its publisher to the sessions: retained, log, commit, and only then the receivers.
+
+import { type Delivery, deliver, mergeTerms, type Terms, termsOf } from '../delivery/delivery.ts'
+import type { DeliveryHouse } from '../delivery/house.ts'
+import { Outgoing } from '../delivery/outgoing.ts'
+import type { Session } from '../delivery/session.ts'
+import type { Subscription } from '../delivery/subscription.ts'
+import type { Message } from '../message.ts'
+import type { Origin } from '../protocol/host.ts'
+import type { Route, Router } from '../router/router.ts'
+import { privateStream } from '../store/store.ts'
+
+export type Published = (error: Error | undefined, matched: boolean) => void
+
+/** One message on its way through the commit. */
+interface Publication {
+  readonly outgoing: Outgoing
+  readonly routes: readonly Route<Subscription>[]
+  /** The members of shared groups that get it. */
+  readonly picked: readonly Subscription[] | undefined
+}
+
+export class Dispatcher {
+  /** Every message with a sequence number up to here is durable and was offered to all connected sessions. */
+  fedSequence = 0
+  readonly #router: Router<Subscription>
+  /** Set right after construction: the house and the dispatcher know each other. */
+  #house!: DeliveryHouse
+  readonly #internal: Origin = { waiting: 0 }
+
+  constructor(router: Router<Subscription>) {
+    this.#router = router
+  }
+
+  enter(house: DeliveryHouse): void {
+    this.#house = house
+    this.fedSequence = house.store.lastSequence
+  }
+
+  /**
+   * Appends what somebody wants and is not here, feeds those who are. `published` is called at once when nothing has to
+   * be stored, else after the commit; after an error nobody gets the message.
+   */
+  publish(message: Message, origin: Origin = this.#internal, published: Published): void {
+    const { store, counts } = this.#house
+    const routes = this.#router.match(message.topic)
+    const picked = pickShared(routes)
+    const streams = message.qos === 0 ? undefined : streamsOf(routes, picked)
+    if (message.retain) {
+      store.putRetained(message)
+      counts.retainedSet += 1
+    }
+    const stored = streams !== undefined || (message.retain && message.qos > 0)
+    if (!stored && origin.waiting === 0) {
+      this.#feed({ outgoing: new Outgoing(message, 0), routes, picked })
+      published(undefined, routes.length > 0)
+      return
+    }
+    const sequence = streams === undefined ? 0 : store.append(message, streams)
+    if (streams !== undefined) counts.messagesStored += 1
+    const publication = { outgoing: new Outgoing(message, sequence), routes, picked }
+    origin.waiting += 1
+    store.commit((error) => {
+      origin.waiting -= 1
+      if (error === undefined) this.#feed(publication)
+      else counts.messagesDropped.not_stored += 1
+      published(error, routes.length > 0)
+    })
+  }
+
+  /** For one session alone: a retained message that it must not lose. Returns the sequence number. */
+  keepForOne(message: Message, session: Session): number {
+    const sequence = this.#house.store.append(message, [privateStream(session.clientId)])
+    this.#house.store.commit((error) => {
+      if (error === undefined && sequence > this.fedSequence) this.fedSequence = sequence
+    })
+    return sequence
+  }
+
+  /** A shared message that `from` did not acknowledge goes to another member. False: nobody else is there. */
+  passOn(delivery: Delivery, from: Session): boolean {
+    const subscription = delivery.share
+    if (subscription?.share === undefined) return false
+    const group = this.#router.find(subscription.filter)?.groups?.get(subscription.share)
+    const member = group?.pick(subscription)
+    if (member === undefined || member.session === from || (from.persistent && member.slot < 0)) return false
+    const { message } = delivery.outgoing
+    const sequence = member.queueing ? this.keepForOne(message, member.session) : 0
+    if (member.slot >= 0) this.#offerOne(member, new Outgoing(message, sequence))
+    return true
+  }
+
+  #feed({ outgoing, routes, picked }: Publication): void {
+    if (outgoing.sequence > this.fedSequence) this.fedSequence = outgoing.sequence
+    if (routes.length === 1) {
+      // Backwards, because a receiver that is cut leaves the array, and the last one takes its place.
+      const { online } = routes[0]!
+      for (let index = online.length - 1; index >= 0; index -= 1) {
+        const subscription = online[index]
+        if (subscription !== undefined) this.#offerOne(subscription, outgoing)
+      }
+    } else if (routes.length > 1) this.#feedOverlapping(outgoing, routes)
+    if (picked === undefined) return
+    for (const subscription of picked) this.#offerPicked(subscription, outgoing)
+  }
+
+  /** A session with several matching filters gets one delivery (MQTT-3.3.4-2). */
+  #feedOverlapping(outgoing: Outgoing, routes: readonly Route<Subscription>[]): void {
+    const found = new Map<Session, Terms>()
+    for (const route of routes) {
+      for (const subscription of route.online) {
+        if (isTooLate(subscription, outgoing)) continue
+        const terms = mergeTerms(found.get(subscription.session), termsOf(subscription, outgoing.message))
+        if (terms !== undefined) found.set(subscription.session, terms)
+      }
+    }
+    for (const [session, terms] of found) this.#offer(session, outgoing, terms, undefined)
+  }
+
+  #offerOne(subscription: Subscription, outgoing: Outgoing): void {
+    if (subscription.share === undefined && isTooLate(subscription, outgoing)) return
+    const terms = termsOf(subscription, outgoing.message)
+    if (terms === undefined) {
+      if (subscription.withhold !== undefined) this.#house.counts.messagesDropped.withheld += 1
+      return
+    }
+    this.#offer(subscription.session, outgoing, terms, subscription.share === undefined ? undefined : subscription)
+  }
+
+  /** The member that was picked may have left while the message was being stored. */
+  #offerPicked(subscription: Subscription, outgoing: Outgoing): void {
+    if (subscription.slot >= 0) {
+      this.#offerOne(subscription, outgoing)
+      return
+    }
+    const terms = termsOf(subscription, outgoing.message)
+    if (terms === undefined || terms.qos === 0 || subscription.queueing) return
+    this.passOn({ outgoing, ...terms, share: subscription }, subscription.session)
+  }
+
+  #offer(session: Session, outgoing: Outgoing, terms: Terms, share: Subscription | undefined): void {
+    const delivery = deliver(this.#house, session, outgoing, terms, share)
+    if (delivery !== undefined) session.outbox.offer(delivery)
+  }
+}
+
+/** It subscribed after the message took its place in the log. */
+function isTooLate(subscription: Subscription, outgoing: Outgoing): boolean {
+  return outgoing.sequence > 0 && subscription.record.since >= outgoing.sequence
+}
+
+function pickShared(routes: readonly Route<Subscription>[]): Subscription[] | undefined {
+  let picked: Subscription[] | undefined
+  for (const { groups } of routes) {
+    if (groups === undefined) continue
+    for (const group of groups.values()) {
+      const member = group.pick()
+      if (member === undefined) continue
+      picked ??= []
+      picked.push(member)
+    }
+  }
+  return picked
+}
+
+/** The streams under which somebody will look for the message later; undefined: nobody will. */
+function streamsOf(
+  routes: readonly Route<Subscription>[],
+  picked: readonly Subscription[] | undefined,
+): string[] | undefined {
+  let streams: string[] | undefined
+  for (const route of routes) {
+    if (route.queueing === 0) continue
+    streams ??= []
+    streams.push(route.filter)
+  }
+  for (const subscription of picked ?? []) {
+    if (!subscription.queueing) continue
+    streams ??= []
+    streams.push(privateStream(subscription.session.clientId))
+  }
+  return streams
+}

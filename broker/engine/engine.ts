@@ -1,0 +1,11 @@
+// The engine contract: what the rest of the house asks of the broker.
+import type { Message } from '../message.ts'
+import type { ClientInfo } from '../plugin.ts'
+
+export interface Engine {
+  /** `done` is called when the message is stored as its QoS asks, or with the error. */
+  publishMessage(message: Message, done?: (error?: Error) => void): void
+  clientInfos(): Iterable<ClientInfo>
+  /** Ends a connection; the phrase is logged and told to an MQTT 5 client. False: no such client is connected. */
+  disconnect(clientId: string, phrase: string): boolean
+}

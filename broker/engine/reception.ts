@@ -1,0 +1,207 @@
+// Where connections arrive and leave: admission, takeover, sessions and wills; the house that they live in.
+import type { DeliveryHouse } from '../delivery/house.ts'
+import type { Session } from '../delivery/session.ts'
+import type { Subscription } from '../delivery/subscription.ts'
+import type { IncomingConnection } from '../listeners/listener.ts'
+import type { Message } from '../message.ts'
+import type { ClientInfo } from '../plugin.ts'
+import { Connection } from '../protocol/connection.ts'
+import type { ConnectionHost, Ending, Opened, Origin, Refusal, SessionWish } from '../protocol/host.ts'
+import { reason } from '../protocol/reason-codes.ts'
+import type { Router } from '../router/router.ts'
+import type { Recovered } from '../store/store.ts'
+import { Admission } from './admission.ts'
+import type { BrokerParts } from './broker.ts'
+import type { Dispatcher, Published } from './dispatcher.ts'
+import { Sessions } from './sessions.ts'
+import { Wills } from './wills.ts'
+
+export type ClientEvent = 'client' | 'clientReady' | 'clientDisconnect' | 'ping' | 'connackSent'
+
+/** What the broker wants to hear. */
+export interface Audience {
+  told(message: Message, client: ClientInfo | undefined): void
+  emitEvent(event: ClientEvent, connection: Connection): void
+  /** How many clients are connected now. */
+  changed(connected: number): void
+}
+
+export class Reception implements ConnectionHost, DeliveryHouse {
+  readonly limits
+  readonly hooks
+  readonly counts
+  readonly store
+  readonly log
+  readonly sessions: Sessions
+  readonly wills: Wills
+  readonly #dispatcher: Dispatcher
+  readonly #admission: Admission
+  /** All that were accepted, with CONNECT or without. */
+  readonly #connections = new Set<Connection>()
+  readonly #byClientId = new Map<string, Connection>()
+  /** Sessions whose cursor moved since the last checkpoint. */
+  #moved = new Set<Session>()
+  #audience!: Audience
+
+  constructor(parts: BrokerParts, dispatcher: Dispatcher, router: Router<Subscription>) {
+    this.limits = parts.limits
+    this.hooks = parts.hooks
+    this.counts = parts.counts
+    this.store = parts.store
+    this.log = parts.log
+    this.#dispatcher = dispatcher
+    this.#admission = new Admission(parts.limits)
+    this.sessions = new Sessions(this, router)
+    this.wills = new Wills({ ...parts, publish: (message) => this.publish(message, undefined, ignore) })
+  }
+
+  enter(audience: Audience): void {
+    this.#audience = audience
+  }
+
+  get fedSequence(): number {
+    return this.#dispatcher.fedSequence
+  }
+
+  get connected(): number {
+    return this.#byClientId.size
+  }
+
+  /** With and without CONNECT. */
+  get accepted(): number {
+    return this.#connections.size
+  }
+
+  connections(): IterableIterator<Connection> {
+    return this.#byClientId.values()
+  }
+
+  connectionOf(clientId: string): Connection | undefined {
+    return this.#byClientId.get(clientId)
+  }
+
+  recover({ sessions, wills }: Recovered): void {
+    this.#dispatcher.enter(this)
+    for (const found of sessions) this.sessions.recover(found)
+    this.wills.recover(wills)
+  }
+
+  accept(incoming: IncomingConnection): Connection {
+    const connection = new Connection(this, incoming)
+    this.#connections.add(connection)
+    incoming.stream.once('close', () => this.#connections.delete(connection))
+    return connection
+  }
+
+  admit(clientId: string, username: string | undefined, address: string): Refusal | undefined {
+    return this.#admission.check(clientId, username, address)
+  }
+
+  loginFailed(username: string | undefined, address: string): void {
+    this.#admission.loginFailed(username, address)
+  }
+
+  /** One step without a pause: however many connect with one client id, each takes over from the one before. */
+  open(connection: Connection, wish: SessionWish): Opened | Refusal {
+    const refusal = this.sessions.refusal(wish)
+    if (refusal !== undefined) return refusal
+    const { id } = wish.info
+    this.#byClientId.get(id)?.end(reason.sessionTakenOver, 'another connection took over the session')
+    // The will of the connection before: silent if its session goes on, published if that ends (MQTT-3.1.3-9).
+    const opened = this.sessions.open(wish)
+    if (opened.present) this.wills.disarm(id)
+    else this.wills.fire(id)
+    if (wish.will !== undefined) this.wills.arm(wish.info, wish.will)
+    this.#byClientId.set(id, connection)
+    this.#changed()
+    this.#audience.emitEvent('client', connection)
+    return opened
+  }
+
+  closed(connection: Connection, { withWill, phrase }: Ending): void {
+    const { info, session } = connection
+    this.#byClientId.delete(info.id)
+    this.sessions.disconnected(session)
+    if (withWill) this.wills.release(info.id, session.expiryS)
+    else this.wills.disarm(info.id)
+    this.#changed()
+    this.hooks.onDisconnected?.(info, phrase)
+    this.#audience.emitEvent('clientDisconnect', connection)
+  }
+
+  publish(message: Message, origin: Origin | undefined, published: Published): void {
+    this.#dispatcher.publish(message, origin, (error, matched) => {
+      published(error, matched)
+      if (error !== undefined) return
+      const client = this.#byClientId.get(message.clientId)?.info
+      this.hooks.onPublished?.(message, client)
+      this.#audience.told(message, client)
+    })
+  }
+
+  subscribe(_session: Session, subscription: Subscription): void {
+    this.sessions.subscribe(subscription)
+  }
+
+  unsubscribe(session: Session, filter: string): boolean {
+    return this.sessions.unsubscribe(session, filter)
+  }
+
+  emitEvent(event: ClientEvent, connection: Connection): void {
+    this.#audience.emitEvent(event, connection)
+  }
+
+  keepForOne(message: Message, session: Session): number {
+    return this.#dispatcher.keepForOne(message, session)
+  }
+
+  passOn(...args: Parameters<DeliveryHouse['passOn']>): boolean {
+    return this.#dispatcher.passOn(...args)
+  }
+
+  markMoved(session: Session): void {
+    this.#moved.add(session)
+  }
+
+  tellSkipped(session: Session, messages: number): void {
+    this.counts.messagesDropped.queue_full += messages
+    this.log.warn({ clientId: session.clientId, messages }, 'queued messages were dropped: the queue was full')
+  }
+
+  countDrop(...[why, delivery, session]: Parameters<DeliveryHouse['countDrop']>): void {
+    this.counts.messagesDropped[why] += 1
+    this.hooks.onDropped?.(delivery.outgoing.message, session.clientId, why)
+  }
+
+  /** Once a second: silent connections, expired sessions, wills whose delay is over. */
+  tick(now: number): void {
+    for (const connection of this.#connections) {
+      if (connection.closed || now - connection.lastReceivedAt <= connection.terms.silenceMs) continue
+      if (connection.connected) connection.end(reason.keepAliveTimeout, 'keepalive timeout')
+      else connection.end(reason.maximumConnectTime, 'no CONNECT in time')
+    }
+    for (const session of this.sessions.endExpired(now)) this.wills.fire(session.clientId)
+    this.wills.fireDue(now)
+    this.#admission.forgetOld()
+  }
+
+  /** Writes how far sessions have come; what is lost with a crash is delivered again. */
+  checkpoint(): void {
+    if (this.#moved.size === 0) return
+    const moved = this.#moved
+    this.#moved = new Set()
+    for (const session of moved) {
+      if (!session.ended) this.store.putCursor(session.clientId, session.outbox.cursor())
+    }
+  }
+
+  close(): void {
+    for (const connection of this.#connections) connection.close()
+  }
+
+  #changed(): void {
+    this.#audience.changed(this.#byClientId.size)
+  }
+}
+
+function ignore(): void {}

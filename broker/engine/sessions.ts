@@ -1,0 +1,193 @@
+// All sessions of this node: who owns which, which is connected, which has ended (MQTT 4.1).
+import type { DeliveryHouse } from '../delivery/house.ts'
+import { Session } from '../delivery/session.ts'
+import { Subscription } from '../delivery/subscription.ts'
+import type { Opened, Refusal, SessionWish } from '../protocol/host.ts'
+import { reason } from '../protocol/reason-codes.ts'
+import { parseShare } from '../protocol/topics.ts'
+import type { Router } from '../router/router.ts'
+import type { RecoveredSession } from '../store/store.ts'
+import { Deadlines } from './deadlines.ts'
+
+export class Sessions {
+  readonly #house: DeliveryHouse
+  readonly #router: Router<Subscription>
+  readonly #byClientId = new Map<string, Session>()
+  /** Persistent sessions of each user, oldest first. */
+  readonly #byUser = new Map<string, Set<Session>>()
+  readonly #expiries = new Deadlines<Session>()
+  #subscriptions = 0
+
+  constructor(house: DeliveryHouse, router: Router<Subscription>) {
+    this.#house = house
+    this.#router = router
+  }
+
+  get size(): number {
+    return this.#byClientId.size
+  }
+
+  get subscriptions(): number {
+    return this.#subscriptions
+  }
+
+  get(clientId: string): Session | undefined {
+    return this.#byClientId.get(clientId)
+  }
+
+  all(): IterableIterator<Session> {
+    return this.#byClientId.values()
+  }
+
+  /** What the store kept. A session that was connected when the process ended counts as disconnected now. */
+  recover(found: RecoveredSession): void {
+    const now = Date.now()
+    const session = new Session(this.#house, {
+      ...found.session,
+      disconnectedAt: found.session.disconnectedAt ?? now,
+    })
+    session.outbox.recover(found.cursor)
+    if (found.inbound.length > 0) session.inbound = new Set(found.inbound)
+    this.#keep(session)
+    for (const record of found.subscriptions) {
+      const parsed = parseShare(record.filter)
+      const split = { filter: parsed?.filter ?? record.filter, share: parsed?.share }
+      this.#enter(new Subscription(session, record, split, undefined))
+    }
+    if (found.session.disconnectedAt === undefined) this.#house.store.putSession(session.record)
+    this.#expiries.set(session, session.expiresAt ?? now)
+  }
+
+  /** The owner's session, or a new one; refused when the client id belongs to somebody else. */
+  refusal(wish: SessionWish): Refusal | undefined {
+    const known = this.#byClientId.get(wish.info.id)
+    if (known === undefined || known.username === wish.info.identity.username) return undefined
+    return { refused: reason.notAuthorized, because: 'the client id belongs to another user' }
+  }
+
+  /** Nobody is connected to the session now. Takes it up, or replaces it at a clean start (MQTT-3.1.2-4, -5). */
+  open(wish: SessionWish): Opened {
+    const known = this.#byClientId.get(wish.info.id)
+    if (known !== undefined && !wish.cleanStart && !this.#isExpired(known)) {
+      known.expiryS = wish.expiryS
+      known.disconnectedAt = undefined
+      this.#expiries.clear(known)
+      this.#house.store.putSession(known.record)
+      this.setOnline(known, true)
+      return { session: known, present: true }
+    }
+    if (known !== undefined) this.end(known)
+    const session = new Session(this.#house, {
+      clientId: wish.info.id,
+      username: wish.info.identity.username,
+      expiryS: wish.expiryS,
+      disconnectedAt: undefined,
+      createdAt: Date.now(),
+    })
+    this.#keep(session)
+    if (session.persistent) {
+      this.#house.store.putSession(session.record)
+      this.#limitUser(session)
+    }
+    return { session, present: false }
+  }
+
+  /** The connection is gone: the session goes with it, or waits for its next one. True: it ended. */
+  disconnected(session: Session): boolean {
+    this.setOnline(session, false)
+    session.outbox.detach()
+    if (session.expiryS === 0) {
+      this.end(session)
+      return true
+    }
+    session.disconnectedAt = Date.now()
+    this.#house.store.putSession(session.record)
+    this.#expiries.set(session, session.expiresAt ?? 0)
+    return false
+  }
+
+  /** Forgets a session and all that was kept for it. */
+  end(session: Session): void {
+    if (session.ended) return
+    session.ended = true
+    this.#expiries.clear(session)
+    for (const subscription of session.subscriptions.values()) this.#leave(subscription)
+    session.subscriptions.clear()
+    this.#byClientId.delete(session.clientId)
+    const ofUser = this.#byUser.get(session.username)
+    ofUser?.delete(session)
+    if (ofUser?.size === 0) this.#byUser.delete(session.username)
+    if (session.persistent) this.#house.store.deleteSession(session.clientId)
+  }
+
+  subscribe(subscription: Subscription): void {
+    const { session, record } = subscription
+    const before = session.subscriptions.get(record.filter)
+    if (before !== undefined) this.#leave(before)
+    this.#enter(subscription)
+    if (session.disconnectedAt === undefined) {
+      this.#router.setOnline(subscription.filter, subscription.share, subscription, true)
+    }
+    if (session.persistent) this.#house.store.putSubscription(session.clientId, record)
+  }
+
+  unsubscribe(session: Session, filter: string): boolean {
+    const subscription = session.subscriptions.get(filter)
+    if (subscription === undefined) return false
+    this.#leave(subscription)
+    session.subscriptions.delete(filter)
+    if (session.persistent) this.#house.store.deleteSubscription(session.clientId, filter)
+    return true
+  }
+
+  setOnline(session: Session, online: boolean): void {
+    for (const subscription of session.subscriptions.values()) {
+      this.#router.setOnline(subscription.filter, subscription.share, subscription, online)
+    }
+  }
+
+  /** Ends the sessions whose time is over (MQTT-3.1.2-23); returns them. */
+  endExpired(now: number): Session[] {
+    const due = this.#expiries.due(now).filter((session) => session.disconnectedAt !== undefined)
+    for (const session of due) this.end(session)
+    return due
+  }
+
+  #isExpired(session: Session): boolean {
+    return session.expiresAt !== undefined && session.expiresAt <= Date.now()
+  }
+
+  #keep(session: Session): void {
+    this.#byClientId.set(session.clientId, session)
+    if (!session.persistent) return
+    const ofUser = this.#byUser.get(session.username) ?? new Set()
+    this.#byUser.set(session.username, ofUser)
+    ofUser.add(session)
+  }
+
+  /** Those without a name of their own share none: the limit is for each user. */
+  #limitUser(newest: Session): void {
+    const ofUser = this.#byUser.get(newest.username)
+    if (newest.username === '' || ofUser === undefined || ofUser.size <= this.#house.limits.sessionsPerUser) return
+    for (const session of ofUser) {
+      if (session === newest || session.disconnectedAt === undefined) continue
+      this.#house.log.warn(
+        { clientId: session.clientId, username: session.username },
+        'oldest offline session ended: too many of this user',
+      )
+      this.end(session)
+      return
+    }
+  }
+
+  #enter(subscription: Subscription): void {
+    subscription.session.subscriptions.set(subscription.record.filter, subscription)
+    this.#router.add(subscription.filter, subscription.share, subscription)
+    this.#subscriptions += 1
+  }
+
+  #leave(subscription: Subscription): void {
+    this.#router.remove(subscription.filter, subscription.share, subscription)
+    this.#subscriptions -= 1
+  }
+}

@@ -1,0 +1,114 @@
+// Wills: kept from CONNECT on, published once when their client is gone, also when it died with the broker
+// (MQTT-3.1.2-7 … -10, MQTT-3.1.3-9).
+import type { HookRunner } from '../hooks.ts'
+import type { Message } from '../message.ts'
+import type { Counts } from '../metrics/counts.ts'
+import type { ClientInfo, PluginLog } from '../plugin.ts'
+import { publishedNow } from '../protocol/will-message.ts'
+import type { Store, WillRecord } from '../store/store.ts'
+import { Deadlines } from './deadlines.ts'
+
+export interface WillsHouse {
+  readonly store: Store
+  readonly hooks: HookRunner
+  readonly counts: Counts
+  readonly log: PluginLog
+  publish(message: Message): void
+}
+
+interface Armed {
+  readonly clientId: string
+  readonly will: WillRecord
+  readonly info: ClientInfo
+}
+
+export class Wills {
+  readonly #house: WillsHouse
+  readonly #armed = new Map<string, Armed>()
+  readonly #due = new Deadlines<Armed>()
+
+  constructor(house: WillsHouse) {
+    this.#house = house
+  }
+
+  /** The client with this will is connected now. */
+  arm(info: ClientInfo, will: WillRecord): void {
+    this.#armed.set(info.id, { clientId: info.id, will, info })
+    this.#house.store.putWill(info.id, will)
+  }
+
+  /** What the store kept: those clients died with the broker. */
+  recover(wills: ReadonlyMap<string, WillRecord>): void {
+    const now = Date.now()
+    for (const [clientId, will] of wills) {
+      const armed = { clientId, will, info: formerClient(clientId, will) }
+      this.#armed.set(clientId, armed)
+      this.#delay(armed, will.firesAt ?? now + will.delayS * 1000)
+    }
+  }
+
+  /** The client said goodbye, or came back in time (MQTT-3.1.2-10, MQTT-3.1.3-9). */
+  disarm(clientId: string): void {
+    const armed = this.#armed.get(clientId)
+    if (armed === undefined) return
+    this.#armed.delete(clientId)
+    this.#due.clear(armed)
+    this.#house.store.deleteWill(clientId)
+  }
+
+  /** The connection is gone without a goodbye. The will waits no longer than its session (MQTT-3.1.3.2.2). */
+  release(clientId: string, sessionExpiryS: number): void {
+    const armed = this.#armed.get(clientId)
+    if (armed === undefined) return
+    const delayS = Math.min(armed.will.delayS, sessionExpiryS)
+    if (delayS === 0) this.fire(clientId)
+    else this.#delay(armed, Date.now() + delayS * 1000)
+  }
+
+  /** Publishes the will now, if there is one. */
+  fire(clientId: string): void {
+    const armed = this.#armed.get(clientId)
+    if (armed === undefined) return
+    this.disarm(clientId)
+    void this.#publish(armed)
+  }
+
+  fireDue(now: number): void {
+    for (const armed of this.#due.due(now)) this.fire(armed.clientId)
+  }
+
+  #delay(armed: Armed, firesAt: number): void {
+    this.#due.set(armed, firesAt)
+    this.#house.store.putWill(armed.clientId, { ...armed.will, firesAt })
+  }
+
+  /** Rights may have changed since CONNECT: asked again. The hooks never throw. */
+  async #publish({ clientId, will, info }: Armed): Promise<void> {
+    const { message } = will
+    const question = { topic: message.topic, qos: message.qos, retain: message.retain, will: true }
+    const decision = await this.#house.hooks.authorizePublish(info, question)
+    if (!decision.allow) {
+      this.#house.counts.aclDenied.will += 1
+      this.#house.log.info({ clientId, topic: message.topic, because: decision.because }, 'will refused')
+      return
+    }
+    const { onPublish } = this.#house.hooks
+    const changed = onPublish === undefined ? publishedNow(message) : await onPublish(publishedNow(message), info)
+    if (changed === null) return
+    this.#house.counts.willsPublished += 1
+    this.#house.publish(changed)
+  }
+}
+
+/** Who it was, for the question whether its will may still be published. */
+function formerClient(clientId: string, will: WillRecord): ClientInfo {
+  return {
+    id: clientId,
+    identity: will.identity,
+    address: '',
+    listener: '',
+    protocolVersion: 5,
+    cleanStart: false,
+    connectedAt: 0,
+  }
+}

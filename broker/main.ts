@@ -1,0 +1,204 @@
+// Puts the house together: config, store, plugins, broker, listeners, admin; starts in this order, stops in reverse.
+import { join, resolve } from 'node:path'
+import { type Admin, openAdmin } from './admin/server.ts'
+import type { Running } from './cli/running.ts'
+import type { Environment } from './config/env.ts'
+import { loadConfig } from './config/load.ts'
+import { formatProblem } from './config/problem.ts'
+import type { Config } from './config/schema.ts'
+import type { YamlFile } from './config/yaml-file.ts'
+import { Broker } from './engine/broker.ts'
+import { errorText, OrioleError } from './errors.ts'
+import { createHooks } from './hooks.ts'
+import type { ConnectionRefusal, Listener } from './listeners/listener.ts'
+import { openListener } from './listeners/open.ts'
+import { createLog, type Logger } from './log.ts'
+import { createMetrics, type Metrics } from './metrics/metrics.ts'
+import { createPluginPort } from './plugin-port.ts'
+import { loadPlugins } from './plugins.ts'
+import { createLevelStore } from './store/level.ts'
+import { createMemoryStore } from './store/memory.ts'
+import type { Store } from './store/store.ts'
+
+export interface StartOptions {
+  readonly configPath: string
+  readonly env: Environment
+  /** Instead of the one of the config. */
+  readonly log?: Logger
+}
+
+type Release = () => void | Promise<void>
+
+/** Resolves when clients are served. Throws OrioleError; then nothing is left open. */
+export async function startOriole(options: StartOptions): Promise<Running> {
+  const { config, file } = await readConfig(options)
+  const log = options.log ?? createLog(config.log)
+  const releases: Release[] = []
+  const onStop = (release: Release): void => void releases.push(release)
+  const stop = once(() => releaseAll(releases, log))
+  try {
+    return { ...(await build(config, file, options.env, log, onStop)), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function readConfig({ configPath, env }: StartOptions): Promise<{ config: Config; file: YamlFile<Config> }> {
+  const { config, file, problems } = await loadConfig(resolve(configPath), env)
+  if (config !== undefined && file !== undefined) return { config, file }
+  throw new OrioleError('ORI_CONFIG_INVALID', problems.map(formatProblem).join('\n'), { cause: problems })
+}
+
+async function build(
+  config: Config,
+  file: YamlFile<Config>,
+  env: Environment,
+  log: Logger,
+  onStop: (release: Release) => void,
+): Promise<Omit<Running, 'stop'>> {
+  const { limits, node } = config
+  const metrics = createMetrics()
+  onStop(() => metrics.close())
+
+  const store = createStore(config, log, metrics)
+  const recovered = await store.open()
+  onStop(() => store.close())
+
+  const dataDir = config.store.type === 'level' ? resolve(config.store.path) : undefined
+  const port = createPluginPort()
+  const loaded = await loadPlugins(config, file, {
+    env,
+    log: log.child({ room: 'plugins' }),
+    dataDir: join(dataDir ?? join(file.path, '..', 'data'), 'plugins'),
+    node,
+    broker: port,
+    announce: port.announce,
+  })
+  onStop(() => loaded.stop())
+  const hooks = createHooks(loaded.plugins, {
+    timeoutMs: limits.hookTimeoutMs,
+    log: log.child({ room: 'plugins' }),
+    onPluginError: () => {
+      metrics.counts.pluginErrors += 1
+    },
+  })
+
+  const broker = new Broker({ node, limits, hooks, counts: metrics.counts, store, log: log.child({ room: 'broker' }) })
+  await broker.serve(recovered)
+  onStop(() => broker.stop())
+  port.open(broker)
+  showGauges(metrics, broker, store)
+
+  const refuseNow = refusalOfAll(config, metrics, broker)
+  const listeners = await openListeners(config, log, metrics, broker, refuseNow, onStop)
+  const admin = await openAdminIfWanted(config, log, metrics, store, onStop)
+  log.info({ node, listeners: listeners.map(({ url }) => url), admin: admin?.url }, 'ready')
+  return {
+    config,
+    listeners,
+    adminUrl: admin?.url,
+    adminPassword: port.logins.find(({ username }) => username === 'admin')?.password,
+    announcements: port.announcements,
+    dataDir,
+  }
+}
+
+function createStore(config: Config, log: Logger, metrics: Metrics): Store {
+  const { limits, store } = config
+  if (store.type === 'memory') return createMemoryStore(limits)
+  return createLevelStore({
+    path: resolve(store.path),
+    durability: store.durability,
+    limits,
+    log: log.child({ room: 'store' }),
+    onCommit: (seconds) => {
+      metrics.counts.commits += 1
+      metrics.observeCommit(seconds)
+    },
+  })
+}
+
+function showGauges(metrics: Metrics, broker: Broker, store: Store): void {
+  const { reception } = broker
+  metrics.gauge('connections', () => reception.connected)
+  metrics.gauge('sessions', () => reception.sessions.size)
+  metrics.gauge('subscriptions', () => reception.sessions.subscriptions)
+  metrics.gauge('retained', () => store.retainedCount)
+  metrics.gauge('storeLastSequence', () => store.lastSequence)
+}
+
+/** Why nobody at all may come in now. */
+function refusalOfAll({ limits }: Config, metrics: Metrics, broker: Broker): () => ConnectionRefusal | undefined {
+  return () => {
+    if (limits.connectionsMax > 0 && broker.reception.accepted >= limits.connectionsMax) return 'limit'
+    return isOverloaded(limits.loopDelayMs, metrics) ? 'overload' : undefined
+  }
+}
+
+function isOverloaded(loopDelayMs: number, metrics: Metrics): boolean {
+  return loopDelayMs > 0 && metrics.loopDelay.seconds.p99 * 1000 > loopDelayMs
+}
+
+async function openListeners(
+  config: Config,
+  log: Logger,
+  metrics: Metrics,
+  broker: Broker,
+  refuseNow: () => ConnectionRefusal | undefined,
+  onStop: (release: Release) => void,
+): Promise<Listener[]> {
+  const listeners: Listener[] = []
+  for (const [index, entry] of config.listeners.entries()) {
+    const listener = await openListener(entry, {
+      limits: config.limits,
+      log: log.child({ room: 'listeners' }),
+      resolvePath: (path) => resolve(path),
+      onConnection: (connection) => void broker.accept(connection),
+      counts: metrics.counts,
+      setting: `listeners.${index}`,
+      refuseNow,
+    })
+    onStop(() => listener.close())
+    listeners.push(listener)
+  }
+  return listeners
+}
+
+async function openAdminIfWanted(
+  config: Config,
+  log: Logger,
+  metrics: Metrics,
+  store: Store,
+  onStop: (release: Release) => void,
+): Promise<Admin | undefined> {
+  if (!config.admin.enabled) return undefined
+  const readyReasons = (): string[] => {
+    const reasons: string[] = []
+    if (store.failure !== undefined) reasons.push(`storage: ${store.failure.message}`)
+    if (isOverloaded(config.limits.loopDelayMs, metrics)) reasons.push('event loop delay over limits.loopDelayMs')
+    return reasons
+  }
+  const admin = await openAdmin(config.admin, { log: log.child({ room: 'admin' }), metrics, readyReasons })
+  onStop(() => admin.close())
+  return admin
+}
+
+/** The last acquired first. One that fails does not keep the others from being released. */
+async function releaseAll(releases: Release[], log: Logger): Promise<void> {
+  for (let release = releases.pop(); release !== undefined; release = releases.pop()) {
+    try {
+      await release()
+    } catch (error) {
+      log.error({ error: errorText(error) }, 'a part did not stop well')
+    }
+  }
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  return () => {
+    running ??= work()
+    return running
+  }
+}

@@ -1,0 +1,57 @@
+// What plugins ask of the broker, also while it does not run yet: what they publish during set-up waits for it.
+import type { Engine } from './engine/engine.ts'
+import type { Message } from './message.ts'
+import type { ClientInfo, PluginBroker } from './plugin.ts'
+
+type Outgoing = Parameters<PluginBroker['publish']>[0]
+
+export interface PluginPort extends Pick<PluginBroker, 'publish' | 'clients' | 'disconnect' | 'announce'> {
+  /** The broker runs. */
+  open(engine: Engine): void
+  readonly announcements: readonly string[]
+  readonly logins: readonly { readonly username: string; readonly password: string }[]
+}
+
+export function createPluginPort(): PluginPort {
+  const announcements: string[] = []
+  const logins: { readonly username: string; readonly password: string }[] = []
+  let engine: Engine | undefined
+  let opened: (engine: Engine) => void
+  const running = new Promise<Engine>((resolve) => {
+    opened = resolve
+  })
+  return {
+    announcements,
+    logins,
+    announce(line, login) {
+      announcements.push(line)
+      if (login !== undefined) logins.push(login)
+    },
+    open(ready) {
+      engine = ready
+      opened(ready)
+    },
+    async publish(outgoing) {
+      const ready = engine ?? (await running)
+      await new Promise<void>((resolve, reject) => {
+        ready.publishMessage(toMessage(outgoing), (error) => (error === undefined ? resolve() : reject(error)))
+      })
+    },
+    clients: (): Iterable<ClientInfo> => engine?.clientInfos() ?? [],
+    disconnect: (clientId, phrase) => engine?.disconnect(clientId, phrase) ?? false,
+  }
+}
+
+function toMessage({ topic, payload, qos, retain, userProperties }: Outgoing): Message {
+  return {
+    topic,
+    payload: Buffer.from(payload as string),
+    qos: qos ?? 0,
+    retain: retain ?? false,
+    properties: userProperties === undefined ? undefined : { userProperties },
+    clientId: '',
+    username: '',
+    publishedAt: Date.now(),
+    expiresAt: undefined,
+  }
+}

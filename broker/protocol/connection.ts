@@ -1,0 +1,343 @@
+// One network connection: frames in, one packet after the other, answers out in order, and an end with a reason.
+import type { Link } from '../delivery/link.ts'
+import type { Outgoing } from '../delivery/outgoing.ts'
+import { Output } from '../delivery/output.ts'
+import type { Session } from '../delivery/session.ts'
+import { errorText } from '../errors.ts'
+import type { IncomingConnection } from '../listeners/listener.ts'
+import type { QoS } from '../message.ts'
+import type { ClientInfo } from '../plugin.ts'
+import { TopicAliases } from './aliases.ts'
+import { decode } from './decode.ts'
+import { encodeAck, encodeDisconnect, encodePingresp } from './encode.ts'
+import { FrameReader } from './frames.ts'
+import { handleConnect, refuseVersion } from './handle-connect.ts'
+import { handleAck, handlePublish } from './handle-publish.ts'
+import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts'
+import type { ConnectionHost, Origin } from './host.ts'
+import { type ClientPacket, type DisconnectPacket, type ProtocolVersion, ProtocolViolation } from './packets.ts'
+import { type ReasonCode, reason } from './reason-codes.ts'
+import { Replies } from './replies.ts'
+
+type State = 'waiting' | 'connecting' | 'connected' | 'closed'
+
+/** What the client asked for at CONNECT; the defaults of the standard until then. */
+export interface ClientTerms {
+  /** Undefined until CONNECT was read. */
+  version: ProtocolVersion | undefined
+  /** Unacknowledged QoS 1 and 2 deliveries (MQTT-3.1.2.11.3). */
+  window: number
+  /** Bytes (MQTT-3.1.2-24). */
+  maximumPacketSize: number
+  /** Reason strings and user properties on answers (MQTT-3.1.2-29). */
+  problemInformation: boolean
+  /** Milliseconds without a packet after which the connection ends (MQTT-3.1.2-22). */
+  silenceMs: number
+}
+
+/** How long a peer that was told goodbye may take to read it. */
+const lingerMs = 1_000
+/** Publishes of one connection that wait for the disk; above it the socket is read later. */
+const waitingBytesMax = 4 * 1024 * 1024
+
+export class Connection implements Link {
+  readonly host: ConnectionHost
+  readonly peer: IncomingConnection
+  readonly terms: ClientTerms
+  readonly replies: Replies
+  readonly aliases = new TopicAliases()
+  readonly origin: Origin = { waiting: 0 }
+  /** When the last bytes came, in milliseconds since 1970. */
+  lastReceivedAt: number
+  /** Asked of a connection by aedes' core, which keeps no duplicates for ours. */
+  readonly duplicates = {}
+  #state: State = 'waiting'
+  #info: ClientInfo | undefined
+  #session: Session | undefined
+  readonly #stream: IncomingConnection['stream']
+  readonly #reader: FrameReader
+  readonly #output: Output
+  /** A packet waits for an answer of a plugin; the next ones stay in the reader. */
+  #busy = false
+  #waitingBytes = 0
+  #goodbye: DisconnectPacket | undefined
+
+  constructor(host: ConnectionHost, peer: IncomingConnection) {
+    this.host = host
+    this.peer = peer
+    this.lastReceivedAt = peer.acceptedAt
+    this.terms = {
+      version: undefined,
+      window: host.limits.inflightOut,
+      maximumPacketSize: Number.POSITIVE_INFINITY,
+      problemInformation: true,
+      silenceMs: host.limits.connectTimeoutMs,
+    }
+    const stream = peer.stream
+    this.#stream = stream
+    this.#reader = new FrameReader(host.limits.connectPacketMaxBytes)
+    this.#output = new Output(stream)
+    this.replies = new Replies((bytes) => this.write(bytes))
+    stream.on('data', (chunk: Buffer) => this.#onData(chunk))
+    stream.on('drain', () => this.#session?.outbox.pump())
+    stream.on('error', (error) => this.#lost(errorText(error)))
+    stream.on('end', () => this.#lost('closed by the client'))
+    stream.on('close', () => this.#lost('connection lost'))
+  }
+
+  get id(): string {
+    return this.#info?.id ?? ''
+  }
+
+  get closed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  get connected(): boolean {
+    return this.#state === 'connected'
+  }
+
+  get version(): ProtocolVersion {
+    return this.terms.version ?? 4
+  }
+
+  get window(): number {
+    return this.terms.window
+  }
+
+  get hasRoom(): boolean {
+    return this.#output.pendingBytes < this.host.limits.outputLowBytes
+  }
+
+  /** Of an opened connection. */
+  get info(): ClientInfo {
+    if (this.#info === undefined) throw new Error('the connection is not opened')
+    return this.#info
+  }
+
+  get session(): Session {
+    if (this.#session === undefined) throw new Error('the connection is not opened')
+    return this.#session
+  }
+
+  /** CONNECT was accepted. */
+  opened(info: ClientInfo, session: Session): void {
+    this.#info = info
+    this.#session = session
+    this.#state = 'connected'
+    this.#reader.maxBytes = this.host.limits.packetMaxBytes
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#state === 'closed') return
+    this.host.counts.bytesOut += bytes.length
+    this.#output.write(bytes)
+    if (this.#output.pendingBytes > this.host.limits.outputHighBytes) {
+      this.host.counts.slowConsumersCut += 1
+      this.#finish('reads too slowly', true)
+      this.#stream.destroy()
+    }
+  }
+
+  sendPublish(
+    outgoing: Outgoing,
+    qos: QoS,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+    subscriptionIds: readonly number[] | undefined,
+  ): boolean {
+    const { version } = this
+    const topicAlias = this.aliases.outgoing(outgoing.message.topic)
+    const bytes = outgoing.encode({
+      version,
+      qos,
+      retain,
+      dup,
+      packetId,
+      subscriptionIds: version === 5 ? subscriptionIds : undefined,
+      topicAlias: topicAlias?.alias,
+      sendTopic: topicAlias?.known !== true,
+    })
+    if (bytes.length > this.terms.maximumPacketSize) {
+      if (topicAlias !== undefined && !topicAlias.known) this.aliases.forget(outgoing.message.topic)
+      return false
+    }
+    this.write(bytes)
+    return true
+  }
+
+  sendPubrel(packetId: number, reasonCode: ReasonCode): void {
+    this.replies.send(encodeAck(this.version, 'pubrel', packetId, reasonCode, undefined))
+  }
+
+  /** Text for a reason string, where the client wants problem information (MQTT-3.1.2-29). */
+  explain(text: string): string | undefined {
+    return this.terms.problemInformation ? text : undefined
+  }
+
+  /** The server ends the connection: MQTT 5 clients are told why (MQTT 4.13). */
+  end(reasonCode: ReasonCode, phrase: string): void {
+    if (this.#state === 'closed') return
+    const connected = this.#state === 'connected'
+    this.host.counts.disconnectsSent[reasonCode] += 1
+    this.host.log[connected ? 'info' : 'debug'](this.#fields({ reasonCode }), `connection ended: ${phrase}`)
+    if (connected && this.version === 5) this.#output.write(encodeDisconnect(reasonCode, this.explain(phrase)))
+    this.#finish(phrase, true)
+    this.#leave()
+  }
+
+  /** Ends with a last answer instead of DISCONNECT: a refused CONNECT. */
+  endWith(bytes: Buffer, phrase: string): void {
+    if (this.#state === 'closed') return
+    this.#output.write(bytes)
+    this.#finish(phrase, false)
+    this.#leave()
+  }
+
+  /** aedes' contract: ends the connection as the broker shuts it down. */
+  close(done?: () => void): void {
+    this.end(reason.serverShuttingDown, 'the server shuts down')
+    done?.()
+  }
+
+  /** Publishes of this client that wait for the disk: too many, and its socket is read later. */
+  addWaiting(bytes: number): void {
+    this.#waitingBytes += bytes
+    if (this.#isFull && !this.#stream.isPaused()) this.#stream.pause()
+  }
+
+  removeWaiting(bytes: number): void {
+    this.#waitingBytes -= bytes
+    if (this.#stream.isPaused() && !this.#isFull) this.#goOn()
+  }
+
+  get #isFull(): boolean {
+    return this.#waitingBytes > waitingBytesMax || this.origin.waiting >= this.host.limits.inflightIn
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#state === 'closed') return
+    this.lastReceivedAt = Date.now()
+    this.host.counts.bytesIn += chunk.length
+    this.#reader.push(chunk)
+    this.#process()
+  }
+
+  /** Takes packets one after the other; one that waits for a plugin holds up those behind it (MQTT-4.6.0-1 … -6). */
+  #process(): void {
+    try {
+      while (!this.#busy && this.#state !== 'closed' && !this.#isFull) {
+        const frame = this.#reader.next()
+        if (frame === undefined) return
+        const later = this.#handle(decode(frame.header, frame.body, this.terms.version))
+        if (later !== undefined) this.#wait(later)
+      }
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #wait(later: Promise<void>): void {
+    this.#busy = true
+    this.#stream.pause()
+    later.then(
+      () => {
+        this.#busy = false
+        this.#goOn()
+      },
+      (error: unknown) => this.#failed(error),
+    )
+  }
+
+  #goOn(): void {
+    if (this.#busy || this.#state === 'closed') return
+    this.#process()
+    if (!this.#busy && !this.#isFull) this.#stream.resume()
+  }
+
+  #handle(packet: ClientPacket): Promise<void> | undefined {
+    if (packet.type === 'connect') {
+      if (this.#state !== 'waiting') throw new ProtocolViolation(reason.protocolError, 'a second CONNECT')
+      this.#state = 'connecting'
+      return handleConnect(this, packet)
+    }
+    if (this.#state !== 'connected')
+      throw new ProtocolViolation(reason.protocolError, 'the first packet is not CONNECT')
+    switch (packet.type) {
+      case 'publish':
+        return handlePublish(this, packet)
+      case 'puback':
+      case 'pubrec':
+      case 'pubrel':
+      case 'pubcomp':
+        return handleAck(this, packet)
+      case 'subscribe':
+        return handleSubscribe(this, packet)
+      case 'unsubscribe':
+        return handleUnsubscribe(this, packet)
+      case 'pingreq':
+        this.replies.send(encodePingresp())
+        this.host.emitEvent('ping', this)
+        return undefined
+      case 'disconnect':
+        return this.#disconnect(packet)
+      case 'auth':
+        throw new ProtocolViolation(reason.protocolError, 'AUTH without an authentication method')
+    }
+  }
+
+  #disconnect(packet: DisconnectPacket): undefined {
+    const { session } = this
+    if (packet.sessionExpiryS !== undefined) {
+      if (session.expiryS === 0 && packet.sessionExpiryS > 0) {
+        throw new ProtocolViolation(reason.protocolError, 'a session that ends with its connection cannot be prolonged')
+      }
+      session.expiryS = Math.min(packet.sessionExpiryS, this.host.limits.sessionExpiryMaxS)
+    }
+    this.#goodbye = packet
+    this.#finish('disconnected by the client', packet.reasonCode === reason.disconnectWithWill)
+    this.#leave()
+    return undefined
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof ProtocolViolation) {
+      if (this.#state === 'waiting' && refuseVersion(this, error)) return
+      this.end(error.reasonCode as ReasonCode, error.message)
+      return
+    }
+    this.host.log.error(this.#fields({ error: errorText(error) }), 'a packet could not be handled')
+    this.end(reason.unspecifiedError, 'internal error')
+  }
+
+  #lost(phrase: string): void {
+    if (this.#state === 'closed') return
+    this.#finish(phrase, true)
+    this.#stream.destroy()
+  }
+
+  /** From here on nothing is read and nothing is answered. */
+  #finish(phrase: string, withWill: boolean): void {
+    const opened = this.#state === 'connected'
+    this.#state = 'closed'
+    this.replies.clear()
+    this.host.counts.connectionsClosed += 1
+    if (opened) this.host.closed(this, { withWill, phrase })
+  }
+
+  /** Lets the peer read the last bytes, then lets go of it. What it still sends is thrown away. */
+  #leave(): void {
+    this.#output.flush()
+    const stream = this.#stream
+    const timer = setTimeout(() => stream.destroy(), lingerMs)
+    stream.once('close', () => clearTimeout(timer))
+    stream.resume()
+    stream.end()
+    if (this.#goodbye !== undefined) stream.once('finish', () => stream.destroy())
+  }
+
+  #fields(more: object): object {
+    return { clientId: this.id, address: this.peer.address, listener: this.peer.listener, ...more }
+  }
+}

@@ -1,0 +1,204 @@
+// CONNECT: check, ask who it is, take the session, answer (MQTT 3.1, 3.2).
+import { randomUUID } from 'node:crypto'
+import type { ClientInfo, Credentials, Identity } from '../plugin.ts'
+import type { WillRecord } from '../store/store.ts'
+import type { ClientTerms, Connection } from './connection.ts'
+import { type ConnackProperties, encodeConnack } from './encode.ts'
+import type { Opened, Refusal } from './host.ts'
+import type { ConnectPacket, ProtocolViolation, Will } from './packets.ts'
+import { reason } from './reason-codes.ts'
+import { checkTopicLimits } from './topics.ts'
+import { willMessage } from './will-message.ts'
+
+export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
+  takeTerms(connection, packet)
+  const assigned = packet.clientId === ''
+  const clientId = assigned ? `oriole-${randomUUID()}` : packet.clientId
+  const refusal =
+    checkConnect(connection, packet) ?? connection.host.admit(clientId, packet.username, connection.peer.address)
+  if (refusal !== undefined) return refuse(connection, clientId, refusal)
+
+  const credentials = credentialsOf(connection, packet, clientId)
+  const answer = await connection.host.hooks.authenticate(credentials)
+  if (connection.closed) return
+  if ('deny' in answer) {
+    connection.host.counts.authFailures += 1
+    connection.host.loginFailed(packet.username, connection.peer.address)
+    return refuse(connection, clientId, { refused: reason.badUserNameOrPassword, because: answer.deny })
+  }
+  const info = describe(connection, packet, clientId, answer.identity)
+  const will = packet.will === undefined ? undefined : await checkWill(connection, info, packet.will)
+  if (connection.closed) return
+  if (will !== undefined && 'refused' in will) return refuse(connection, clientId, will)
+
+  const expiryS = expiryOf(connection, packet)
+  const opened = connection.host.open(connection, { info, cleanStart: packet.cleanStart, expiryS, will })
+  if ('refused' in opened) return refuse(connection, clientId, opened)
+  welcome(connection, packet, info, opened, assigned)
+}
+
+/**
+ * A CONNECT of a version that we do not speak is answered before the end (MQTT-3.1.2-2); everything else that is not
+ * a CONNECT gets no answer at all. True: it was answered.
+ */
+export function refuseVersion(connection: Connection, violation: ProtocolViolation): boolean {
+  if (violation.reasonCode !== reason.unsupportedProtocolVersion) return false
+  connection.endWith(
+    encodeConnack(4, { sessionPresent: false, reasonCode: reason.unsupportedProtocolVersion }),
+    violation.message,
+  )
+  return true
+}
+
+function takeTerms(connection: Connection, packet: ConnectPacket): void {
+  const { limits } = connection.host
+  const { properties } = packet
+  const terms: ClientTerms = connection.terms
+  terms.version = packet.protocolVersion
+  terms.window = packet.protocolVersion === 5 ? (properties.receiveMaximum ?? 65_535) : limits.inflightOut
+  if (properties.receiveMaximum === undefined) terms.window = limits.inflightOut
+  terms.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
+  terms.problemInformation = properties.requestProblemInformation ?? true
+  terms.silenceMs = keepAliveOf(packet, limits.keepaliveMaxS) * 1500
+  connection.aliases.outgoingMax = Math.min(properties.topicAliasMaximum ?? 0, limits.topicAliasMax)
+}
+
+/** A client that asks for no keepalive is still found when it is gone. */
+function keepAliveOf(packet: ConnectPacket, maxS: number): number {
+  return packet.keepAlive === 0 ? maxS : Math.min(packet.keepAlive, maxS)
+}
+
+function checkConnect(connection: Connection, packet: ConnectPacket): Refusal | undefined {
+  const { limits } = connection.host
+  const { clientId, protocolVersion } = packet
+  if (packet.properties.authenticationMethod !== undefined) {
+    return { refused: reason.badAuthenticationMethod, because: 'no such authentication method' }
+  }
+  // MQTT-3.1.3-8: before MQTT 5 an empty client id needs a clean session, and MQTT 3.1 knows no empty one.
+  const mayBeEmpty = protocolVersion === 5 || (protocolVersion === 4 && packet.cleanStart)
+  if (clientId === '' && !mayBeEmpty)
+    return { refused: reason.clientIdentifierNotValid, because: 'the client id is empty' }
+  if (Buffer.byteLength(clientId) > limits.clientIdMaxBytes) {
+    return { refused: reason.clientIdentifierNotValid, because: 'the client id is too long' }
+  }
+  if (hasControlCharacter(clientId)) {
+    return { refused: reason.clientIdentifierNotValid, because: 'the client id has control characters' }
+  }
+  return undefined
+}
+
+function hasControlCharacter(text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return true
+  }
+  return false
+}
+
+function credentialsOf(connection: Connection, packet: ConnectPacket, clientId: string): Credentials {
+  const { address, listener, certificate } = connection.peer
+  const { username, password, protocolVersion } = packet
+  return { clientId, username, password, address, listener, certificate, protocolVersion }
+}
+
+function describe(connection: Connection, packet: ConnectPacket, clientId: string, identity: Identity): ClientInfo {
+  return {
+    id: clientId,
+    identity,
+    address: connection.peer.address,
+    listener: connection.peer.listener,
+    protocolVersion: packet.protocolVersion,
+    cleanStart: packet.cleanStart,
+    connectedAt: Date.now(),
+  }
+}
+
+/** The will is checked and authorised now, and authorised again when it fires. */
+async function checkWill(connection: Connection, info: ClientInfo, will: Will): Promise<WillRecord | Refusal> {
+  const { limits, hooks, counts } = connection.host
+  const problem = checkTopicLimits(will.topic, limits)
+  if (problem !== undefined) return { refused: reason.topicNameInvalid, because: `will: ${problem}` }
+  if (will.payload.length > limits.willMaxBytes)
+    return { refused: reason.packetTooLarge, because: 'the will is too large' }
+  const question = { topic: will.topic, qos: will.qos, retain: will.retain, will: true }
+  const decision = will.topic.startsWith('$SYS/')
+    ? { allow: false, because: 'nobody publishes to $SYS' }
+    : await hooks.authorizePublish(info, question)
+  if (!decision.allow) {
+    counts.aclDenied.will += 1
+    return { refused: reason.notAuthorized, because: `will: ${decision.because}` }
+  }
+  return { message: willMessage(will, info), identity: info.identity, delayS: will.delayS, firesAt: undefined }
+}
+
+/** Before MQTT 5: none for a clean session, else our default. */
+function expiryOf(connection: Connection, packet: ConnectPacket): number {
+  const { sessionExpiryS, sessionExpiryMaxS } = connection.host.limits
+  if (packet.protocolVersion < 5) return packet.cleanStart ? 0 : Math.min(sessionExpiryS, sessionExpiryMaxS)
+  return Math.min(packet.properties.sessionExpiryS ?? 0, sessionExpiryMaxS)
+}
+
+function refuse(connection: Connection, clientId: string, refusal: Refusal): void {
+  const { host, peer, version } = connection
+  host.counts.connectsRefused[refusal.refused] += 1
+  host.log.info(
+    { clientId, address: peer.address, listener: peer.listener, because: refusal.because },
+    'connect refused',
+  )
+  const reasonCode = refusal.refused
+  connection.endWith(encodeConnack(version, { sessionPresent: false, reasonCode }), 'connect refused')
+}
+
+/** CONNACK waits until the session is stored; what the client sends meanwhile is taken up and answered after it. */
+function welcome(
+  connection: Connection,
+  packet: ConnectPacket,
+  info: ClientInfo,
+  opened: Opened,
+  assigned: boolean,
+): void {
+  const { host } = connection
+  const { session, present } = opened
+  connection.opened(info, session)
+  const bytes = encodeConnack(connection.version, {
+    sessionPresent: present,
+    reasonCode: reason.success,
+    properties:
+      packet.protocolVersion === 5 ? promises(connection, packet, info, session.expiryS, assigned) : undefined,
+  })
+  const started = (): void => {
+    host.emitEvent('connackSent', connection)
+    host.hooks.onConnected?.(info)
+    session.outbox.attach(connection, present)
+    host.emitEvent('clientReady', connection)
+  }
+  host.counts.connectsAccepted += 1
+  if (!session.persistent) return connection.replies.send(bytes, started)
+  const reply = connection.replies.hold(started)
+  host.store.commit((error) => {
+    if (connection.closed) return
+    if (error !== undefined) return connection.end(reason.serverUnavailable, 'storage is not available')
+    connection.replies.settle(reply, bytes)
+  })
+}
+
+/** What we tell an MQTT 5 client where it differs from what it asked or from the defaults of the standard. */
+function promises(
+  connection: Connection,
+  packet: ConnectPacket,
+  info: ClientInfo,
+  expiryS: number,
+  assigned: boolean,
+): ConnackProperties {
+  const { limits } = connection.host
+  const keepAlive = keepAliveOf(packet, limits.keepaliveMaxS)
+  return {
+    receiveMaximum: limits.inflightIn,
+    maximumPacketSize: limits.packetMaxBytes,
+    topicAliasMaximum: limits.topicAliasMax,
+    ...(expiryS !== (packet.properties.sessionExpiryS ?? 0) && { sessionExpiryS: expiryS }),
+    ...(keepAlive !== packet.keepAlive && { serverKeepAlive: keepAlive }),
+    ...(assigned && { assignedClientId: info.id }),
+    ...(packet.properties.requestResponseInformation === true && { responseInformation: `reply/${info.id}` }),
+  }
+}

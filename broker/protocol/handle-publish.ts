@@ -1,0 +1,253 @@
+// PUBLISH from a client, and the acknowledgements in both directions (MQTT 3.3 - 3.7, 4.3).
+import { isUtf8 } from 'node:buffer'
+import type { Message } from '../message.ts'
+import type { Decision } from '../plugin.ts'
+import type { Connection } from './connection.ts'
+import { encodeAck } from './encode.ts'
+import { type AckPacket, ProtocolViolation, type PublishPacket } from './packets.ts'
+import { type ReasonCode, reason } from './reason-codes.ts'
+import { checkTopicLimits } from './topics.ts'
+
+const sysRefused: Decision = { allow: false, because: 'nobody publishes to $SYS' }
+
+export function handlePublish(connection: Connection, packet: PublishPacket): Promise<void> | undefined {
+  const { host, session } = connection
+  const topic = connection.aliases.incoming(packet.topic, packet.topicAlias, host.limits.topicAliasMax)
+  host.counts.messagesReceived[packet.qos === 0 ? 'qos0' : packet.qos === 1 ? 'qos1' : 'qos2'] += 1
+  if (packet.qos === 2) {
+    if (session.inbound?.has(packet.packetId) === true) return repeatPubrec(connection, packet.packetId)
+    if ((session.inbound?.size ?? 0) >= host.limits.inflightIn) {
+      throw new ProtocolViolation(reason.receiveMaximumExceeded, 'too many unreleased QoS 2 messages')
+    }
+  }
+  const refusal = refusalOf(connection, packet, topic)
+  if (refusal !== undefined) {
+    refusePublish(connection, packet, refusal.refused, refusal.because)
+    return undefined
+  }
+  const question = { topic, qos: packet.qos, retain: packet.retain, will: false }
+  const decision = isSys(topic) ? sysRefused : host.hooks.authorizePublish(connection.info, question)
+  if (decision instanceof Promise) return decision.then((answer) => decided(connection, packet, topic, answer))
+  return decided(connection, packet, topic, decision)
+}
+
+/** PUBACK, PUBREC, PUBREL and PUBCOMP from the client. */
+export function handleAck(connection: Connection, packet: AckPacket): undefined {
+  const { outbox } = connection.session
+  connection.host.counts.acksReceived += 1
+  switch (packet.type) {
+    case 'puback':
+      outbox.acknowledged(packet.packetId, 1)
+      return undefined
+    case 'pubrec':
+      if (packet.reasonCode >= reason.unspecifiedError) outbox.acknowledged(packet.packetId, 2)
+      else answerPubrec(connection, packet.packetId)
+      return undefined
+    case 'pubrel':
+      answerPubrel(connection, packet.packetId)
+      return undefined
+    case 'pubcomp':
+      outbox.acknowledged(packet.packetId, 2)
+  }
+}
+
+function isSys(topic: string): boolean {
+  return topic.startsWith('$SYS') && (topic.length === 4 || topic.charCodeAt(4) === 47)
+}
+
+interface PublishRefusal {
+  readonly refused: ReasonCode
+  readonly because: string
+}
+
+function refusalOf(connection: Connection, packet: PublishPacket, topic: string): PublishRefusal | undefined {
+  const { limits, store } = connection.host
+  const problem = checkTopicLimits(topic, limits)
+  if (problem !== undefined) return { refused: reason.topicNameInvalid, because: problem }
+  // MQTT-3.3.2-4 leaves the check to us; a receiver shall be able to rely on the claim.
+  if (packet.properties?.payloadFormat === 1 && !isUtf8(packet.payload)) {
+    return { refused: reason.payloadFormatInvalid, because: 'the payload is not UTF-8' }
+  }
+  if (!packet.retain || packet.payload.length === 0) return undefined
+  if (packet.payload.length > limits.retainedMaxBytes) {
+    return { refused: reason.quotaExceeded, because: 'the retained message is too large' }
+  }
+  if (store.getRetained(topic) !== undefined) return undefined
+  if (store.retainedCount >= limits.retainedMessages) {
+    return { refused: reason.quotaExceeded, because: 'too many retained messages' }
+  }
+  if (store.retainedCountOf(connection.info.identity.username) >= limits.retainedPerUser) {
+    return { refused: reason.quotaExceeded, because: 'too many retained messages of this user' }
+  }
+  return undefined
+}
+
+function decided(
+  connection: Connection,
+  packet: PublishPacket,
+  topic: string,
+  decision: Decision,
+): Promise<void> | undefined {
+  if (connection.closed) return undefined
+  if (!decision.allow) {
+    connection.host.counts.aclDenied.publish += 1
+    refusePublish(connection, packet, reason.notAuthorized, decision.because, topic)
+    return undefined
+  }
+  const message = messageOf(connection, packet, topic)
+  const { onPublish } = connection.host.hooks
+  const changed = onPublish === undefined ? message : onPublish(message, connection.info)
+  if (changed instanceof Promise) return changed.then((answer) => accept(connection, packet, answer))
+  accept(connection, packet, changed)
+  return undefined
+}
+
+function messageOf(connection: Connection, packet: PublishPacket, topic: string): Message {
+  const now = Date.now()
+  const { qos, retain, payload, properties, messageExpiryS } = packet
+  return {
+    topic,
+    // A view on the socket's chunk would hold all of the chunk for as long as the message lives.
+    payload: qos > 0 || retain ? Buffer.from(payload) : payload,
+    qos,
+    retain,
+    properties,
+    clientId: connection.info.id,
+    username: connection.info.identity.username,
+    publishedAt: now,
+    expiresAt: messageExpiryS === undefined ? undefined : now + messageExpiryS * 1000,
+  }
+}
+
+/** `message` null: a plugin dropped it; the publisher is not to blame and is answered as if it had arrived. */
+function accept(connection: Connection, packet: PublishPacket, message: Message | null): void {
+  const { host, origin } = connection
+  if (connection.closed) return
+  if (message === null) {
+    host.counts.messagesDropped.plugin += 1
+    if (packet.qos > 0) sendAck(connection, packet, reason.success)
+    return
+  }
+  if (packet.qos === 0) {
+    host.publish(message, origin, ignore)
+    return
+  }
+  const mustStore = packet.qos === 2 && keepPacketId(connection, packet.packetId)
+  let answered: { readonly matched: boolean } | undefined
+  let later: (() => void) | undefined
+  const bytes = message.payload.length + message.topic.length
+  host.publish(message, origin, (error, matched) => {
+    if (error !== undefined) {
+      if (later !== undefined) connection.removeWaiting(bytes)
+      connection.end(reason.serverUnavailable, 'storage is not available')
+      return
+    }
+    answered = { matched }
+    later?.()
+  })
+  const answer = (): Buffer =>
+    ackBytes(connection, packet, answered?.matched === false ? reason.noMatchingSubscribers : reason.success)
+  if (answered !== undefined && !mustStore) {
+    host.counts.acksSent += 1
+    connection.replies.send(answer())
+    return
+  }
+  const reply = connection.replies.hold()
+  connection.addWaiting(bytes)
+  const settle = (): void => {
+    connection.removeWaiting(bytes)
+    if (connection.closed) return
+    host.counts.acksSent += 1
+    connection.replies.settle(reply, answer())
+  }
+  if (answered === undefined) later = settle
+  else
+    host.store.commit((error) =>
+      error === undefined ? settle() : connection.end(reason.serverUnavailable, 'storage is not available'),
+    )
+}
+
+/** True: the packet identifier is being stored, so that a repeated PUBLISH is known also after a crash. */
+function keepPacketId(connection: Connection, packetId: number): boolean {
+  const { session, host } = connection
+  session.inbound ??= new Set()
+  session.inbound.add(packetId)
+  if (!session.persistent) return false
+  host.store.putInbound(session.clientId, packetId)
+  return true
+}
+
+function repeatPubrec(connection: Connection, packetId: number): undefined {
+  connection.replies.send(encodeAck(connection.version, 'pubrec', packetId, reason.success, undefined))
+}
+
+/** Before MQTT 5 the only honest answer to a publish that is refused is the end of the connection (MQTT-3.3.5-2). */
+function refusePublish(
+  connection: Connection,
+  packet: PublishPacket,
+  refused: ReasonCode,
+  because: string,
+  topic = packet.topic,
+): void {
+  const { host } = connection
+  host.counts.messagesDropped.not_authorized += 1
+  host.log.info({ clientId: connection.id, topic, because }, 'publish refused')
+  if (connection.version < 5) {
+    connection.end(refused, 'publish refused')
+    return
+  }
+  if (packet.qos > 0) sendAck(connection, packet, refused)
+  else if (refused !== reason.notAuthorized) connection.end(refused, because)
+}
+
+function sendAck(connection: Connection, packet: PublishPacket, reasonCode: ReasonCode): void {
+  connection.host.counts.acksSent += 1
+  connection.replies.send(ackBytes(connection, packet, reasonCode))
+}
+
+function ackBytes(connection: Connection, packet: PublishPacket, reasonCode: ReasonCode): Buffer {
+  const type = packet.qos === 2 ? 'pubrec' : 'puback'
+  const why = reasonCode === reason.notAuthorized ? connection.explain('not authorized') : undefined
+  return encodeAck(connection.version, type, packet.packetId, reasonCode, why)
+}
+
+/** PUBREL leaves once it is on disk that the message is the client's. */
+function answerPubrec(connection: Connection, packetId: number): void {
+  const { session, host, version } = connection
+  if (!session.outbox.received(packetId)) {
+    connection.sendPubrel(packetId, version === 5 ? reason.packetIdentifierNotFound : reason.success)
+    return
+  }
+  const bytes = encodeAck(version, 'pubrel', packetId, reason.success, undefined)
+  if (session.persistent) sendWhenStored(connection, bytes)
+  else connection.replies.send(bytes)
+  host.counts.acksSent += 1
+}
+
+/** PUBCOMP leaves once the packet identifier is free on disk too: else a crash would swallow its next message. */
+function answerPubrel(connection: Connection, packetId: number): void {
+  const { session, host, version } = connection
+  host.counts.acksSent += 1
+  if (session.inbound?.delete(packetId) !== true) {
+    const unknown = version === 5 ? reason.packetIdentifierNotFound : reason.success
+    connection.replies.send(encodeAck(version, 'pubcomp', packetId, unknown, undefined))
+    return
+  }
+  const bytes = encodeAck(version, 'pubcomp', packetId, reason.success, undefined)
+  if (session.persistent) {
+    host.store.deleteInbound(session.clientId, packetId)
+    sendWhenStored(connection, bytes)
+  } else connection.replies.send(bytes)
+}
+
+/** In its turn, and not before everything written until now is durable. */
+export function sendWhenStored(connection: Connection, bytes: Buffer, sent?: () => void): void {
+  const reply = connection.replies.hold(sent)
+  connection.host.store.commit((error) => {
+    if (connection.closed) return
+    if (error !== undefined) connection.end(reason.serverUnavailable, 'storage is not available')
+    else connection.replies.settle(reply, bytes)
+  })
+}
+
+function ignore(): void {}

@@ -1,0 +1,64 @@
+// What a connection needs of the broker around it.
+import type { LimitsConfig } from '../config/schema.ts'
+import type { Session } from '../delivery/session.ts'
+import type { Subscription } from '../delivery/subscription.ts'
+import type { HookRunner } from '../hooks.ts'
+import type { Message } from '../message.ts'
+import type { Counts } from '../metrics/counts.ts'
+import type { ClientInfo, PluginLog } from '../plugin.ts'
+import type { Store, WillRecord } from '../store/store.ts'
+import type { Connection } from './connection.ts'
+import type { ReasonCode } from './reason-codes.ts'
+
+export interface Refusal {
+  readonly refused: ReasonCode
+  /** A constant lower-case phrase for the log. */
+  readonly because: string
+}
+
+export interface Opened {
+  readonly session: Session
+  readonly present: boolean
+}
+
+/** Counts what one publisher has in the log that is not durable yet; what it sends later must not overtake that. */
+export interface Origin {
+  waiting: number
+}
+
+export interface ConnectionHost {
+  readonly limits: LimitsConfig
+  readonly hooks: HookRunner
+  readonly counts: Counts
+  readonly store: Store
+  readonly log: PluginLog
+  /** Before anybody is asked who it is: rates, bans, load. Undefined: welcome. */
+  admit(clientId: string, username: string | undefined, address: string): Refusal | undefined
+  loginFailed(username: string | undefined, address: string): void
+  /** Ownership, takeover and session, in one step: of any number of connections with one client id, one stays. */
+  open(connection: Connection, wish: SessionWish): Opened | Refusal
+  /** The connection has ended; called once for each that was opened. */
+  closed(connection: Connection, how: Ending): void
+  /** `done`: everything that its QoS asks is stored, or the error; `matched`: somebody subscribes to the topic. */
+  publish(message: Message, origin: Origin, done: (error: Error | undefined, matched: boolean) => void): void
+  subscribe(session: Session, subscription: Subscription): void
+  /** False: there was no such subscription. */
+  unsubscribe(session: Session, filter: string): boolean
+  /** Extensions that listen to aedes' events hear of it. */
+  emitEvent(event: 'ping' | 'connackSent' | 'clientReady', connection: Connection): void
+}
+
+export interface SessionWish {
+  readonly info: ClientInfo
+  readonly cleanStart: boolean
+  /** Seconds, after our cap. */
+  readonly expiryS: number
+  readonly will: WillRecord | undefined
+}
+
+export interface Ending {
+  /** The client did not say goodbye, or asked for its will (MQTT-3.1.2-8, MQTT-3.14.4-3). */
+  readonly withWill: boolean
+  /** Constant lower-case phrase. */
+  readonly phrase: string
+}

@@ -16,8 +16,8 @@ const flag = { reserved: 1, cleanStart: 2, will: 4, willRetain: 32, password: 64
 
 /**
  * Throws ProtocolViolation: 0x84 for a protocol name or level that Oriole does not speak (bridges with 0x80 added to
- * the level included), 0x85 for an empty client identifier without Clean Session before MQTT 5 [MQTT-3.1.3-8], else
- * 0x81, 0x82 or 0x90. `refusedConnack` of encode.ts makes the answer.
+ * the level included), else 0x81, 0x82 or 0x90. An empty client identifier is the connection's to judge, because
+ * CONNACK answers it.
  */
 export function decodeConnect(body: Buffer): ConnectPacket {
   const reader = new BodyReader(body)
@@ -36,15 +36,10 @@ export function decodeConnect(body: Buffer): ConnectPacket {
   const username = given(flag.username) ? reader.text() : undefined
   const password = given(flag.password) ? reader.binary() : undefined
   reader.finish()
-  const cleanStart = (flags & flag.cleanStart) !== 0
-  // MQTT 3.1 knows no empty client identifier at all; 3.1.1 only together with Clean Session [MQTT-3.1.3-7].
-  if (clientId === '' && (version === 3 || (version === 4 && !cleanStart))) {
-    throw new ProtocolViolation(reason.clientIdentifierNotValid, 'the client identifier is empty')
-  }
   return {
     type: 'connect',
     protocolVersion: version,
-    cleanStart,
+    cleanStart: (flags & flag.cleanStart) !== 0,
     keepAlive,
     clientId,
     username,

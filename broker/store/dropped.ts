@@ -43,6 +43,10 @@ export class Dropped {
     return count
   }
 
+  countBetween(after: number, through: number): number {
+    return after >= through ? 0 : this.countAfter(after) - this.countAfter(through)
+  }
+
   /** Nobody will ask for what lies at or below this sequence number. */
   forget(upTo: number): void {
     while (this.#runs.length > 0 && this.#runs[1]! <= upTo) this.#runs.splice(0, stride)

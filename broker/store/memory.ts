@@ -1,14 +1,12 @@
 // The store without a disk: everything is gone when the process ends. For tests and for brokers that keep nothing.
 import type { Message } from '../message.ts'
 import { retainedKey } from './keys.ts'
+import { readLog } from './read-log.ts'
 import { encodeRetained } from './records.ts'
 import { RetainedIndex } from './retained.ts'
-import type { Entry, ReadResult, Recovered, Store, StoreLimits, StreamPosition } from './store.ts'
-import { Streams } from './streams.ts'
+import type { ReadResult, Recovered, Store, StoreLimits, StreamPosition } from './store.ts'
+import { entryOverheadBytes, Streams } from './streams.ts'
 import { everyInterval } from './sweep.ts'
-
-/** What one queued message costs beside its payload, for the bound in bytes. */
-export const messageOverheadBytes = 64
 
 export function createMemoryStore(limits: StoreLimits, now: () => number = Date.now): Store {
   return new MemoryStore(limits, now)
@@ -53,9 +51,10 @@ class MemoryStore implements Store {
     if (streams.length === 0) return this.#lastSequence
     const sequence = this.#lastSequence
     const distinct = streams.length === 1 ? streams : [...new Set(streams)]
+    const bytes = message.payload.length + message.topic.length + entryOverheadBytes
     // The payload may be a part of a socket's buffer, which would stay alive with it.
     this.#messages.set(sequence, { ...message, payload: Buffer.from(message.payload) })
-    this.#streams.append(sequence, distinct, message.payload.length + messageOverheadBytes, message.publishedAt)
+    this.#streams.append(sequence, distinct, bytes, message.publishedAt)
     for (const stream of distinct) this.#streams.enforce(stream)
     return sequence
   }
@@ -64,20 +63,9 @@ class MemoryStore implements Store {
     if (this.#waiting.push(done) === 1) setImmediate(() => this.#answer())
   }
 
-  async read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult> {
-    for (const { stream } of positions) this.#streams.enforce(stream)
-    const skipped = this.#streams.countDropped(positions)
-    let from = positions
-    for (;;) {
-      const { sequences, end } = this.#streams.select(from, limit)
-      const entries = sequences.flatMap((sequence) => this.#entry(sequence))
-      if (end || entries.length > 0) {
-        const through = end ? this.#lastSequence : sequences[sequences.length - 1]!
-        return { entries, end, skipped, through }
-      }
-      const after = sequences[sequences.length - 1]!
-      from = positions.map(({ stream, after: before }) => ({ stream, after: Math.max(before, after) }))
-    }
+  read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult> {
+    const fetch = (sequences: readonly number[]) => sequences.map((sequence) => this.#messages.get(sequence))
+    return readLog(this.#streams, positions, limit, () => this.#lastSequence, fetch, this.#now)
   }
 
   async readExact(sequences: readonly number[]): Promise<(Message | undefined)[]> {
@@ -126,19 +114,9 @@ class MemoryStore implements Store {
     return this.#retained.countOf(username)
   }
 
-  #entry(sequence: number): Entry[] {
-    const message = this.#messages.get(sequence)
-    if (message === undefined || isExpired(message, this.#now())) return []
-    return [{ sequence, message }]
-  }
-
   #answer(): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const done of waiting) done(undefined)
   }
-}
-
-export function isExpired(message: Message, now: number): boolean {
-  return message.expiresAt !== undefined && message.expiresAt <= now
 }

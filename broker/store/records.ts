@@ -1,5 +1,7 @@
 // The layout of every record: a version byte, a CRC-32 over key and content, and the content in fixed order.
+import { errorText } from '../errors.ts'
 import type { Message, MessageProperties, QoS } from '../message.ts'
+import type { Identity } from '../plugin.ts'
 import { ByteReader, ByteWriter, crc32, DamagedRecord } from './bytes.ts'
 import type { Cursor, InflightRecord, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
 
@@ -14,6 +16,15 @@ export function check(key: Uint8Array, record: Buffer): void {
   if (record.length < headBytes) throw new DamagedRecord('the record ends too early')
   if (record[0] !== version) throw new DamagedRecord(`the record has version ${record[0]}, not ${version}`)
   if (record.readUInt32BE(1) !== sum(key, record)) throw new DamagedRecord('the checksum does not match')
+}
+
+/** The same, and the error says what is damaged. */
+export function checkNamed(key: Buffer, record: Buffer, what: string): void {
+  try {
+    check(key, record)
+  } catch (error) {
+    throw new DamagedRecord(`${what} (key ${JSON.stringify(key.toString('latin1'))}): ${errorText(error)}`)
+  }
 }
 
 function seal(key: Uint8Array): Buffer {
@@ -41,11 +52,6 @@ export function decodeNumbers(record: Buffer): number[] {
   return numbers
 }
 
-export interface LogRecord {
-  readonly streams: readonly string[]
-  readonly message: Message
-}
-
 export function encodeLog(key: Uint8Array, message: Message, streams: readonly string[]): Buffer {
   writer.reset().u16(streams.length)
   for (const stream of streams) writer.text(stream)
@@ -60,12 +66,12 @@ export function decodeLogMessage(record: Buffer): Message {
 }
 
 /** What the start needs of a message: the streams that hold it and when it was published. */
-export function decodeLogHead(record: Buffer): { streams: string[]; publishedAt: number } {
+export function decodeLogHead(record: Buffer): { names: string[]; publishedAt: number } {
   const reader = new ByteReader(record, headBytes)
-  const streams: string[] = []
-  for (let left = reader.u16(); left > 0; left -= 1) streams.push(reader.text())
+  const names: string[] = []
+  for (let left = reader.u16(); left > 0; left -= 1) names.push(reader.text())
   reader.u8()
-  return { streams, publishedAt: reader.f64() }
+  return { names, publishedAt: reader.f64() }
 }
 
 export function encodeRetained(key: Uint8Array, message: Message): Buffer {
@@ -169,10 +175,11 @@ export function decodeCursor(record: Buffer): Cursor {
 }
 
 export function encodeWill(key: Uint8Array, will: WillRecord): Buffer {
-  writer
-    .reset()
-    .f64(will.delayS)
-    .f64(will.firesAt ?? Number.NaN)
+  // An identity holds what the plugins put into it and is rare, so JSON does here.
+  const identity = Buffer.from(JSON.stringify(will.identity))
+  writer.reset().f64(will.delayS)
+  writer.f64(will.firesAt ?? Number.NaN)
+  writer.u32(identity.length).raw(identity)
   writeMessage(will.message)
   return seal(key)
 }
@@ -181,7 +188,8 @@ export function decodeWill(record: Buffer): WillRecord {
   const reader = new ByteReader(record, headBytes)
   const delayS = reader.f64()
   const firesAt = optional(reader.f64())
-  return { message: readMessage(reader), delayS, firesAt }
+  const identity = JSON.parse(reader.raw(reader.u32()).toString()) as Identity
+  return { message: readMessage(reader), identity, delayS, firesAt }
 }
 
 /** Flags, times and username come first, so that they can be read without the rest. */

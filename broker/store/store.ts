@@ -1,5 +1,6 @@
 // The store contract: one log, many cursors. Every store passes test/contracts/store.ts.
 import type { Message, QoS } from '../message.ts'
+import type { Identity } from '../plugin.ts'
 
 /**
  * Writes are calls without an answer: each takes its place in the batch that collects now, in the order of the calls.
@@ -135,6 +136,8 @@ export interface InflightRecord {
 
 export interface WillRecord {
   readonly message: Message
+  /** Who left it: asked again when it fires, perhaps after a restart. */
+  readonly identity: Identity
   /** Will Delay Interval in seconds (MQTT-3.1.3-9). */
   readonly delayS: number
   /** Fires at this time, in milliseconds since 1970; undefined while the client is connected. */

@@ -15,6 +15,9 @@ export interface StreamsEvents {
   floorMoved(stream: string): void
 }
 
+/** What a message counts for the bound in bytes beside its content: its place in memory. */
+export const entryOverheadBytes = 64
+
 /** A stream without messages costs nothing; what it dropped is remembered until its readers have passed it. */
 export class Streams {
   readonly #rings = new Map<string, Ring>()
@@ -44,18 +47,16 @@ export class Streams {
     }
   }
 
-  /** Drops the oldest messages of a stream that is over its bounds. The newest one always stays for the count and bytes. */
+  /** Drops the oldest messages of a stream that is over its bounds. One message is always within the count and bytes. */
   enforce(stream: string): void {
-    const ring = this.#rings.get(stream)
-    if (ring === undefined) return
+    this.#dropWhile(stream, (ring) => ring.length > 1 && this.#isOver(ring))
+    this.enforceAge(stream)
+  }
+
+  /** Drops only what is too old. */
+  enforceAge(stream: string): void {
     const oldest = this.#now() - this.#limits.queueAgeS * 1000
-    let moved = false
-    while (this.#isOver(ring, oldest)) {
-      this.#drop(stream, ring)
-      moved = true
-    }
-    if (ring.length === 0) this.#rings.delete(stream)
-    if (moved) this.#events.floorMoved(stream)
+    this.#dropWhile(stream, ({ firstPublishedAt }) => firstPublishedAt !== undefined && firstPublishedAt < oldest)
   }
 
   trim(stream: string, upTo: number): void {
@@ -100,11 +101,14 @@ export class Streams {
     return { sequences, end: lowest(rings, indexes) === undefined }
   }
 
-  /** How many messages these positions can no longer read. One that fell off two of the streams counts twice. */
-  countDropped(positions: readonly StreamPosition[]): number {
+  /**
+   * How many messages up to `through` these positions can no longer read. One that fell off two of the streams
+   * counts twice.
+   */
+  countDropped(positions: readonly StreamPosition[], through: number): number {
     if (this.#dropped.size === 0) return 0
     let count = 0
-    for (const { stream, after } of positions) count += this.#dropped.get(stream)?.countAfter(after) ?? 0
+    for (const { stream, after } of positions) count += this.#dropped.get(stream)?.countBetween(after, through) ?? 0
     return count
   }
 
@@ -118,19 +122,27 @@ export class Streams {
     return total
   }
 
-  /** What must survive a restart of what the stream dropped; undefined: nothing. */
-  droppedOf(stream: string): Dropped | undefined {
-    return this.#dropped.get(stream)
+  /** For the disk: what was dropped, and below which sequence number the stream holds nothing any more. */
+  pastOf(stream: string, lastSequence: number): { floor: number; runs: readonly number[] } {
+    const first = this.#rings.get(stream)?.first ?? lastSequence + 1
+    return { floor: first - 1, runs: this.#dropped.get(stream)?.runs ?? [] }
   }
 
-  restoreDropped(stream: string, dropped: Dropped): void {
-    if (!dropped.isEmpty) this.#dropped.set(stream, dropped)
+  restoreDropped(stream: string, runs: readonly number[]): void {
+    if (runs.length > 0) this.#dropped.set(stream, new Dropped(runs))
   }
 
-  #isOver(ring: Ring, oldest: number): boolean {
-    if (ring.firstPublishedAt === undefined) return false
-    if (ring.firstPublishedAt < oldest) return true
-    return ring.length > 1 && (ring.length > this.#limits.queueMessages || ring.bytes > this.#limits.queueBytes)
+  #dropWhile(stream: string, isTooMuch: (ring: Ring) => boolean): void {
+    const ring = this.#rings.get(stream)
+    if (ring === undefined || !isTooMuch(ring)) return
+    do this.#drop(stream, ring)
+    while (isTooMuch(ring))
+    if (ring.length === 0) this.#rings.delete(stream)
+    this.#events.floorMoved(stream)
+  }
+
+  #isOver(ring: Ring): boolean {
+    return ring.length > this.#limits.queueMessages || ring.bytes > this.#limits.queueBytes
   }
 
   #drop(stream: string, ring: Ring): void {

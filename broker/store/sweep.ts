@@ -37,7 +37,7 @@ export function* sweep(
 ): IterableIterator<undefined> {
   let checked = 0
   for (const stream of streams.names()) {
-    streams.enforce(stream)
+    streams.enforceAge(stream)
     checked += 1
     if (checked % streamsPerStep === 0) yield undefined
   }

@@ -1,0 +1,120 @@
+// The LevelDB database of a store: errors in the user's words, reads in big steps, and a way to open it again.
+import { Level } from 'level'
+import { errorText, OrioleError } from '../errors.ts'
+import type { KeyRange } from './keys.ts'
+
+export type Operation =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer }
+
+/** Records read in one step at the start: few crossings into native code, and a step is still short. */
+const stepRecords = 4_096
+const stepBytes = 1_048_576
+
+const options = {
+  keyEncoding: 'buffer',
+  valueEncoding: 'buffer',
+  // One flush to a table for each 16 MiB of log: short-lived messages are mostly gone before they reach a table.
+  writeBufferSize: 16 * 1_048_576,
+  cacheSize: 32 * 1_048_576,
+} as const
+
+export class Database {
+  readonly #path: string
+  readonly #level: Level<Buffer, Buffer>
+  /** Settled while the database is open; a read waits for it while the database is opened again. */
+  #opened: Promise<void> = Promise.resolve()
+  #whenOpened = () => {}
+
+  constructor(path: string) {
+    this.#path = path
+    this.#level = new Level<Buffer, Buffer>(path, { ...options, createIfMissing: false })
+  }
+
+  /** Throws OrioleError: locked, damaged, or not to be opened. */
+  async open(create: boolean): Promise<void> {
+    try {
+      await this.#level.open({ ...options, createIfMissing: create, errorIfExists: create })
+    } catch (error) {
+      throw openError(this.#path, error)
+    }
+  }
+
+  /** Reads that still wait for it to be opened again fail. */
+  async close(): Promise<void> {
+    await this.#level.close()
+    this.#whenOpened()
+  }
+
+  /**
+   * After a failed write LevelDB's own log may be torn in the middle, and what is written behind the tear is lost at
+   * the next start. Opening again starts a new log.
+   */
+  async reopen(): Promise<void> {
+    if (this.#level.status === 'open') {
+      this.#opened = new Promise((resolve) => {
+        this.#whenOpened = resolve
+      })
+      await this.#level.close()
+    }
+    await this.#level.open({ ...options, createIfMissing: false })
+    this.#whenOpened()
+  }
+
+  /** All or nothing; with `sync` on disk when it resolves. Throws OrioleError. */
+  async write(operations: readonly Operation[], sync: boolean): Promise<void> {
+    try {
+      await this.#level.batch(operations as Operation[], { sync })
+    } catch (error) {
+      const message = `cannot write to ${this.#path}: ${errorText(error)}; free space or check the disk`
+      throw new OrioleError('ORI_STORE_WRITE', message, { cause: error })
+    }
+  }
+
+  async getMany(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
+    await this.#opened
+    return this.#level.getMany(keys)
+  }
+
+  async keys(range: KeyRange): Promise<Buffer[]> {
+    await this.#opened
+    return this.#level.keys(range).all()
+  }
+
+  /** All records of a range in the order of their keys, in steps. */
+  async *steps(range: KeyRange): AsyncGenerator<[key: Buffer, value: Buffer][]> {
+    await this.#opened
+    const iterator = this.#level.iterator({ ...range, highWaterMarkBytes: stepBytes })
+    try {
+      for (;;) {
+        const step = await iterator.nextv(stepRecords)
+        if (step.length === 0) return
+        yield step
+      }
+    } finally {
+      await iterator.close()
+    }
+  }
+}
+
+export function damaged(path: string, what: string, cause?: unknown): OrioleError {
+  const message = `the data in ${path} is damaged: ${what}; keep a copy of the folder and run: oriole doctor`
+  return new OrioleError('ORI_STORE_DAMAGED', message, { cause })
+}
+
+function openError(path: string, error: unknown): OrioleError {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+  const text = errorText(cause)
+  if (codeOf(cause) === 'LEVEL_LOCKED') {
+    const message = `the data in ${path} is in use by another process; stop the other broker or set store.path`
+    return new OrioleError('ORI_STORE_LOCKED', message, { cause })
+  }
+  if (codeOf(cause) === 'LEVEL_CORRUPTION' || /corrupt|does not exist|missing/i.test(text)) {
+    return damaged(path, text, cause)
+  }
+  return new OrioleError('ORI_STORE_OPEN', `cannot open the data in ${path}: ${text}; set store.path`, { cause })
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}

@@ -1,0 +1,247 @@
+// acl-file: rules from a real file, asked through the hook runner.
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { type TestContext, test } from 'node:test'
+import type { ClientInfo, Decision, SubscribeDecision } from '../../broker/plugin.ts'
+import { clientOf, load } from '../helpers/plugins.ts'
+
+const deadline = { timeout: 30_000 }
+
+async function acl(t: TestContext, rules: string) {
+  const { hooks } = await load(t, { 'oriole.yaml': 'plugins:\n  - acl-file: { rules: acl.yaml }\n', 'acl.yaml': rules })
+  return {
+    publish(client: ClientInfo, topic: string, qos: 0 | 1 | 2 = 1, retain = false): Decision {
+      const decision = hooks.authorizePublish(client, { topic, qos, retain, will: false })
+      assert.ok(!(decision instanceof Promise), 'the answer is synchronous')
+      return decision
+    },
+    subscribe(client: ClientInfo, filter: string, qos: 0 | 1 | 2 = 1): SubscribeDecision {
+      const decision = hooks.authorizeSubscribe(client, { filter, qos, share: undefined })
+      assert.ok(!(decision instanceof Promise), 'the answer is synchronous')
+      return decision
+    },
+  }
+}
+
+const alice = clientOf('alice', { groups: ['family'] })
+const bob = clientOf('bob', { groups: ['family', 'ops'] })
+const mallory = clientOf('mallory')
+
+test('acl-file: no rule, no access', deadline, async (t) => {
+  for (const rules of ['', '[]', '# nothing\n']) {
+    const { publish, subscribe } = await acl(t, rules)
+    assert.deepEqual(publish(alice, 'a'), { allow: false, because: 'acl.yaml: no rule allows it' })
+    assert.equal(subscribe(alice, 'a').allow, false)
+  }
+})
+
+test(
+  'acl-file: the answer names file, line, column and rule, and is the same object each time',
+  deadline,
+  async (t) => {
+    const { publish } = await acl(t, '# one to one\n- allow: { publish: ["im/u/+/{user}"] }\n')
+    const decision = publish(alice, 'im/u/bob/alice')
+    assert.deepEqual(decision, { allow: true, because: 'acl.yaml:2:3 allow publish im/u/+/{user}' })
+    assert.equal(publish(alice, 'im/u/bob/alice'), decision)
+    assert.equal(publish(alice, 'im/u/carol/alice'), decision)
+    assert.equal(publish(alice, 'im/u/bob/mallory').allow, false)
+  },
+)
+
+test('acl-file: deny wins over allow, wherever it stands', deadline, async (t) => {
+  const { publish, subscribe } = await acl(
+    t,
+    `- deny: { users: [mallory], publish: ["a/secret"], subscribe: ["a/secret"] }
+- allow: { publish: ["a/#"], subscribe: ["a/#"] }
+- deny: { users: [mallory], publish: ["a/other"] }
+`,
+  )
+  assert.equal(publish(alice, 'a/secret').allow, true)
+  assert.equal(publish(mallory, 'a/secret').because, 'acl.yaml:1:3 deny publish a/secret')
+  assert.equal(publish(mallory, 'a/other').allow, false)
+  assert.equal(publish(mallory, 'a/free').allow, true)
+  assert.equal(subscribe(mallory, 'a/secret').allow, false)
+})
+
+test('acl-file: all conditions of a rule must hold, and one of each list', deadline, async (t) => {
+  const { publish } = await acl(
+    t,
+    `- allow: { users: [alice, bob], groups: ops, publish: [both] }
+- allow: { roles: ["admin:family"], publish: [role] }
+- allow: { clients: [tablet], publish: [client] }
+- allow: { groups: "*", publish: [grouped] }
+`,
+  )
+  assert.equal(publish(alice, 'both').allow, false)
+  assert.equal(publish(bob, 'both').allow, true)
+  assert.equal(publish(clientOf('carol', { groups: ['ops'] }), 'both').allow, false)
+  assert.equal(publish(alice, 'role').allow, false)
+  assert.equal(publish(clientOf('alice', { roles: ['admin:family'] }), 'role').allow, true)
+  assert.equal(publish(alice, 'client').allow, false)
+  assert.equal(publish(clientOf('alice', { id: 'tablet' }), 'client').allow, true)
+  assert.equal(publish(alice, 'grouped').allow, true)
+  assert.equal(publish(mallory, 'grouped').allow, false)
+})
+
+test('acl-file: {group} is each group of the user, or each of those that the rule lists', deadline, async (t) => {
+  const { publish, subscribe } = await acl(
+    t,
+    `- allow: { groups: "*", subscribe: ["im/g/{group}/#"], publish: ["im/g/{group}/{user}"] }
+- allow: { groups: [ops], publish: ["log/{group}"] }
+`,
+  )
+  assert.equal(subscribe(bob, 'im/g/family/#').allow, true)
+  assert.equal(subscribe(bob, 'im/g/ops/+').allow, true)
+  assert.equal(subscribe(alice, 'im/g/ops/#').allow, false)
+  assert.equal(subscribe(alice, 'im/g/+/#').allow, false)
+  assert.equal(publish(alice, 'im/g/family/bob').allow, false)
+  assert.equal(publish(bob, 'log/ops').allow, true)
+  assert.equal(publish(bob, 'log/family').allow, false)
+})
+
+test('acl-file: a name that would be more than a part of one level fits no allow', deadline, async (t) => {
+  const rules = `- allow: { subscribe: ["u/{user}/#", "c/{client}"], publish: ["u/{user}"] }
+- allow: { groups: "*", subscribe: ["g/{group}/#"] }
+`
+  const { publish, subscribe } = await acl(t, rules)
+  for (const name of ['+', '#', 'a/b', '', '$SYS', 'a\u0000', 'a\nb', 'a+']) {
+    const strange = clientOf(name, { groups: [name], id: name })
+    for (const filter of [`u/${name}/#`, 'u/+/#', 'u/#', `c/${name}`, 'c/+', `g/${name}/#`, 'g/+/#']) {
+      assert.equal(subscribe(strange, filter).allow, false, JSON.stringify([name, filter]))
+    }
+    assert.equal(publish(strange, `u/${name}`).allow, false)
+  }
+})
+
+test('acl-file: a name with a replacement pattern in it is taken literally', deadline, async (t) => {
+  const { publish } = await acl(t, '- allow: { publish: ["u/{user}"] }\n')
+  assert.equal(publish(clientOf("a$&b$'"), "u/a$&b$'").allow, true)
+  assert.equal(publish(clientOf('{group}'), 'u/{group}').allow, true)
+})
+
+test('acl-file: a deny with a name that cannot be expanded denies as much as it could mean', deadline, async (t) => {
+  const { publish } = await acl(t, '- allow: { publish: ["u/#"] }\n- deny: { publish: ["u/{user}"] }\n')
+  assert.equal(publish(clientOf('a/b'), 'u/x').allow, false)
+  assert.equal(publish(alice, 'u/x').allow, true)
+  assert.equal(publish(alice, 'u/alice').allow, false)
+})
+
+test('acl-file: # and $SYS belong only to whom a rule gives them by name', deadline, async (t) => {
+  const { publish, subscribe } = await acl(
+    t,
+    `- allow: { users: [alice], subscribe: ["#"], publish: ["#", "$SYS/#"] }
+- allow: { users: [bob], subscribe: ["$SYS/#"] }
+- allow: { users: [mallory], subscribe: ["a/#", "b/#"] }
+`,
+  )
+  assert.equal(subscribe(alice, '#').allow, true)
+  assert.equal(subscribe(alice, '$SYS/#').allow, false)
+  assert.equal(subscribe(bob, '$SYS/broker/uptime').allow, true)
+  assert.equal(subscribe(bob, '#').allow, false)
+  assert.equal(subscribe(mallory, '#').allow, false)
+  assert.equal(subscribe(mallory, '+/#').allow, false)
+  assert.equal(publish(alice, '$SYS/broker/uptime').because, 'acl-file: only the broker publishes to $SYS')
+})
+
+test('acl-file: qos and retain limit publishes', deadline, async (t) => {
+  const { publish } = await acl(
+    t,
+    `- allow: { publish: ["cmd/#"], qos: [0, 1], retain: false }
+- allow: { publish: ["state/#"] }
+- deny: { publish: ["state/#"], retain: true, users: [mallory] }
+`,
+  )
+  assert.equal(publish(alice, 'cmd/x', 1).allow, true)
+  assert.equal(publish(alice, 'cmd/x', 2).allow, false)
+  assert.equal(publish(alice, 'cmd/x', 1, true).allow, false)
+  assert.equal(publish(mallory, 'state/x', 1, true).allow, false)
+  assert.equal(publish(mallory, 'state/x', 1).allow, true)
+})
+
+test('acl-file: qos limits what a subscription is granted', deadline, async (t) => {
+  const { subscribe } = await acl(
+    t,
+    `- allow: { subscribe: ["a/#"], qos: [0, 1] }
+- allow: { subscribe: ["a/best"] }
+- allow: { subscribe: ["b/#"] }
+- deny: { subscribe: ["b/#"], qos: [2] }
+- deny: { subscribe: ["b/none"], qos: [0] }
+`,
+  )
+  assert.equal(subscribe(alice, 'a/x', 2).maxQos, 1)
+  assert.equal(subscribe(alice, 'a/best', 2).maxQos, undefined)
+  assert.deepEqual(subscribe(alice, 'b/x', 2), { allow: true, because: 'acl.yaml:3:3 allow subscribe b/#', maxQos: 1 })
+  assert.equal(subscribe(alice, 'b/x', 1).allow, true)
+  assert.equal(subscribe(alice, 'b/none', 1).allow, false)
+})
+
+test('acl-file: a deny inside a granted wildcard withholds those messages', deadline, async (t) => {
+  const { subscribe } = await acl(
+    t,
+    `- allow: { subscribe: ["im/g/#"] }
+- deny: { users: [mallory], subscribe: ["im/g/board/#", "im/g/+/secret"] }
+`,
+  )
+  assert.equal(subscribe(alice, 'im/g/#').withhold, undefined)
+  const { allow, withhold } = subscribe(mallory, 'im/g/#')
+  assert.equal(allow, true)
+  assert.equal(withhold?.('im/g/board/alice'), true)
+  assert.equal(withhold?.('im/g/board'), true)
+  assert.equal(withhold?.('im/g/family/secret'), true)
+  assert.equal(withhold?.('im/g/family/alice'), false)
+  assert.equal(subscribe(mallory, 'im/g/board/#').allow, false)
+  assert.equal(subscribe(mallory, 'im/g/family/alice').withhold, undefined)
+})
+
+test(
+  'acl-file: the shipped rules let people chat, devices report and backends command, and no more',
+  deadline,
+  async (t) => {
+    const rules = await readFile('config/acl.yaml', 'utf8')
+    const { publish, subscribe } = await acl(t, rules)
+    const sensor = clientOf('sensor1')
+    const backend = clientOf('backend', { groups: ['backend'] })
+    const admin = clientOf('admin', { roles: ['admin'] })
+    const may: [boolean, Decision][] = [
+      [true, publish(alice, 'im/u/bob/alice')],
+      [false, publish(alice, 'im/u/bob/carol')],
+      [true, subscribe(bob, 'im/u/bob/#')],
+      [true, subscribe(bob, 'im/u/+/bob')],
+      [false, subscribe(mallory, 'im/u/bob/#')],
+      [false, subscribe(mallory, 'im/u/+/bob')],
+      [false, subscribe(mallory, 'im/#')],
+      [true, publish(alice, 'im/g/family/alice')],
+      [true, subscribe(alice, 'im/g/family/#')],
+      [false, publish(mallory, 'im/g/family/mallory')],
+      [false, subscribe(mallory, 'im/g/family/#')],
+      [true, subscribe(mallory, 'im/p/+')],
+      [false, publish(alice, 'im/p/alice')],
+      [true, publish(sensor, 'dev/sensor1/state', 1, true)],
+      [false, publish(sensor, 'dev/sensor2/state')],
+      [true, subscribe(sensor, 'cmd/sensor1/#')],
+      [false, subscribe(sensor, 'dev/#')],
+      [true, subscribe(backend, 'dev/#')],
+      [true, publish(backend, 'cmd/sensor1/reboot')],
+      [false, publish(backend, 'cmd/sensor1/reboot', 1, true)],
+      [false, publish(alice, 'cmd/sensor1/reboot')],
+      [true, subscribe(admin, '#')],
+      [true, subscribe(admin, '$SYS/#')],
+      [true, publish(admin, 'anything')],
+      [false, publish(admin, '$SYS/x')],
+      [false, subscribe(alice, '#')],
+      [false, subscribe(alice, '$SYS/#')],
+    ]
+    for (const [index, [expected, { allow, because }]] of may.entries())
+      assert.equal(allow, expected, `${index}: ${because}`)
+  },
+)
+
+test('acl-file: ten thousand rules and a busy client are answered in a moment', deadline, async (t) => {
+  const rules = Array.from({ length: 10_000 }, (_, n) => `- allow: { users: [user${n}], publish: ["t/${n}/#"] }`)
+  const { publish } = await acl(t, `${rules.join('\n')}\n`)
+  const client = clientOf('user9999')
+  const start = performance.now()
+  for (let n = 0; n < 100_000; n++) publish(client, `t/9999/${n % 50}`)
+  assert.ok(performance.now() - start < 5_000)
+  assert.equal(publish(client, 't/9998/x').allow, false)
+})

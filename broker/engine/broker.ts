@@ -33,7 +33,8 @@ type Done = (error?: Error) => void
 const tickMs = 1_000
 const checkpointMs = 200
 const spaceEveryMs = 5_000
-const yearMs = 2_147_483_647
+/** The longest that fits a timer when aedes multiplies it by four. */
+const heartbeatMs = 500_000_000
 
 export class Broker extends Aedes implements Engine {
   readonly reception: Reception
@@ -51,7 +52,7 @@ export class Broker extends Aedes implements Engine {
     const reception = new Reception(parts, dispatcher, router)
     const persistence = new AedesPersistence(parts.store, reception.sessions)
     // The core's own heartbeat goes to `$SYS` and wakes its sweep of stale wills; both have nothing to do here.
-    super({ id: parts.node, mq: bus, persistence, heartbeatInterval: yearMs })
+    super({ id: parts.node, mq: bus, persistence, heartbeatInterval: heartbeatMs })
     this.#parts = parts
     this.bus = bus
     this.dispatcher = dispatcher

@@ -1,0 +1,44 @@
+// Real MQTT clients for tests: connected, ended after the test, and their messages collected.
+import type { TestContext } from 'node:test'
+import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
+
+export interface Received {
+  readonly topic: string
+  readonly text: string
+  readonly packet: IPublishPacket
+}
+
+export interface TestClient {
+  readonly client: MqttClient
+  /** Everything that came so far, also before anybody asked. */
+  readonly received: readonly Received[]
+  /** Resolves with the first `count` messages that came since the connection, in their order. */
+  messages(count: number): Promise<readonly Received[]>
+  /** Ends with DISCONNECT; `force` cuts the connection instead. */
+  end(force?: boolean): Promise<void>
+}
+
+/** It does not reconnect by itself. */
+export async function connectClient(t: TestContext, url: string, options: IClientOptions = {}): Promise<TestClient> {
+  const received: Received[] = []
+  let waiting: (() => void)[] = []
+  const client = await connectAsync(url, { reconnectPeriod: 0, ...options }, false).catch((error: unknown) => {
+    throw error instanceof Error ? error : new Error(String(error))
+  })
+  client.on('message', (topic, payload, packet) => {
+    received.push({ topic, text: payload.toString(), packet })
+    const all = waiting
+    waiting = []
+    for (const look of all) look()
+  })
+  t.after(() => client.endAsync(true))
+  return {
+    client,
+    received,
+    async messages(count) {
+      while (received.length < count) await new Promise<void>((resolve) => waiting.push(resolve))
+      return received.slice(0, count)
+    },
+    end: (force = false) => client.endAsync(force),
+  }
+}

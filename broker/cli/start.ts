@@ -1,9 +1,10 @@
 // `oriole start`: runs the broker until it is told to stop.
+
+import type { Running } from '../running.ts'
 import { bannerText } from './banner.ts'
 import type { Command } from './command.ts'
 import { configPath } from './config-path.ts'
 import { CommandError, failureText } from './fail.ts'
-import type { Running } from './running.ts'
 
 /** Clients are told, the store is flushed; whatever is not done by then is left, and what was acknowledged is safe. */
 const stopMaxMs = 10_000

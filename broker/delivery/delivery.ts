@@ -37,13 +37,17 @@ export function termsOf(subscription: Subscription, message: Message): Terms | u
 export function mergeTerms(a: Terms | undefined, b: Terms | undefined): Terms | undefined {
   if (a === undefined || b === undefined) return a ?? b
   return {
-    qos: a.qos > b.qos ? a.qos : b.qos,
+    qos: higher(a.qos, b.qos),
     retain: a.retain || b.retain,
     subscriptionIds:
       a.subscriptionIds === undefined || b.subscriptionIds === undefined
         ? (a.subscriptionIds ?? b.subscriptionIds)
         : [...a.subscriptionIds, ...b.subscriptionIds],
   }
+}
+
+function higher(a: QoS, b: QoS): QoS {
+  return a < b ? b : a
 }
 
 function lower(a: QoS, b: QoS): QoS {

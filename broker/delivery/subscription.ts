@@ -13,7 +13,7 @@ export class Subscription implements Member {
   readonly share: string | undefined
   readonly queueing: boolean
   /** A deny overlaps the filter: true withholds messages of this topic. */
-  readonly withhold: ((topic: string) => boolean) | undefined
+  withhold: ((topic: string) => boolean) | undefined
 
   constructor(
     session: Session,

@@ -4,6 +4,8 @@ import type { ClientInfo, Credentials, Identity } from '../plugin.ts'
 import type { WillRecord } from '../store/store.ts'
 import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
+import { sendWhenStored } from './handle-publish.ts'
+import { reauthorize } from './handle-subscribe.ts'
 import type { Opened, Refusal } from './host.ts'
 import type { ConnectPacket, ProtocolViolation, Will } from './packets.ts'
 import { reason } from './reason-codes.ts'
@@ -34,7 +36,9 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   const expiryS = expiryOf(connection, packet)
   const opened = connection.host.open(connection, { info, cleanStart: packet.cleanStart, expiryS, will })
   if ('refused' in opened) return refuse(connection, clientId, opened)
-  welcome(connection, packet, info, opened, assigned)
+  connection.opened(info, opened.session)
+  if (opened.present) await reauthorize(connection)
+  if (!connection.closed) welcome(connection, packet, opened, assigned)
 }
 
 /**
@@ -150,16 +154,8 @@ function refuse(connection: Connection, clientId: string, refusal: Refusal): voi
 }
 
 /** CONNACK waits until the session is stored; what the client sends meanwhile is taken up and answered after it. */
-function welcome(
-  connection: Connection,
-  packet: ConnectPacket,
-  info: ClientInfo,
-  opened: Opened,
-  assigned: boolean,
-): void {
-  const { host } = connection
-  const { session, present } = opened
-  connection.opened(info, session)
+function welcome(connection: Connection, packet: ConnectPacket, { session, present }: Opened, assigned: boolean): void {
+  const { host, info } = connection
   const bytes = encodeConnack(connection.version, {
     sessionPresent: present,
     reasonCode: reason.success,
@@ -173,13 +169,8 @@ function welcome(
     host.emitEvent('clientReady', connection)
   }
   host.counts.connectsAccepted += 1
-  if (!session.persistent) return connection.replies.send(bytes, started)
-  const reply = connection.replies.hold(started)
-  host.store.commit((error) => {
-    if (connection.closed) return
-    if (error !== undefined) return connection.end(reason.serverUnavailable, 'storage is not available')
-    connection.replies.settle(reply, bytes)
-  })
+  if (session.persistent) sendWhenStored(connection, bytes, started)
+  else connection.replies.send(bytes, started)
 }
 
 /** What we tell an MQTT 5 client where it differs from what it asked or from the defaults of the standard. */

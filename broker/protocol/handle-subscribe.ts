@@ -48,6 +48,28 @@ export function handleUnsubscribe(connection: Connection, packet: UnsubscribePac
   else connection.replies.send(bytes)
 }
 
+/** The rules may have changed while the client was away: what it holds is asked for again before it gets anything. */
+export async function reauthorize(connection: Connection): Promise<void> {
+  const { host, session, info } = connection
+  for (const subscription of [...session.subscriptions.values()]) {
+    const { filter, share, record } = subscription
+    const decision = await host.hooks.authorizeSubscribe(info, { filter, qos: record.qos, share })
+    if (connection.closed) return
+    if (decision.allow && record.qos <= (decision.maxQos ?? 2)) {
+      subscription.withhold = decision.withhold
+      continue
+    }
+    if (decision.allow) {
+      const lower = { ...record, qos: decision.maxQos ?? record.qos }
+      host.subscribe(session, new Subscription(session, lower, subscription, decision.withhold))
+      continue
+    }
+    host.counts.aclDenied.subscribe += 1
+    host.log.info({ clientId: info.id, filter: record.filter, because: decision.because }, 'stored subscription ended')
+    host.unsubscribe(session, record.filter)
+  }
+}
+
 async function subscribeOne(
   connection: Connection,
   packet: SubscribePacket,

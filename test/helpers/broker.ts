@@ -8,8 +8,8 @@ import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import type { Running } from '../../broker/cli/running.ts'
 import { startOriole } from '../../broker/main.ts'
+import type { Running } from '../../broker/running.ts'
 
 /** On free ports, everyone may do everything, nothing on disk. */
 export const openConfig = `

@@ -1,6 +1,6 @@
 // What the command line knows of a running broker.
-import type { Config } from '../config/schema.ts'
-import type { Listener } from '../listeners/listener.ts'
+import type { Config } from './config/schema.ts'
+import type { Listener } from './listeners/listener.ts'
 
 export interface Running {
   readonly config: Config

@@ -161,6 +161,8 @@ class LevelStore implements Store {
     }
     this.#recent.add(sequence, detached(message, record))
     this.#streams.append(sequence, distinct, record.length + entryOverheadBytes, message.publishedAt)
+    // With `memory` a commit is reported before the batch is written, so nothing waits for `#written`.
+    if (this.#options.durability === 'memory') for (const stream of distinct) this.#streams.enforce(stream)
     this.#commit.touch()
     return sequence
   }

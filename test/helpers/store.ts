@@ -1,0 +1,101 @@
+// What the tests of stores share: messages, commits as promises, whole streams read back, folders that go away.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import type { Message } from '../../broker/message.ts'
+import type { PluginLog } from '../../broker/plugin.ts'
+import type { Store, StoreLimits, StreamPosition, SubscriptionRecord, WillRecord } from '../../broker/store/store.ts'
+
+/** The bounds that the suite of the contract counts on. */
+export const testLimits: StoreLimits = { queueMessages: 10, queueBytes: 100_000, queueAgeS: 3_600 }
+
+export function messageOf(topic: string, payload: string | Buffer, more: Partial<Message> = {}): Message {
+  return {
+    topic,
+    payload: Buffer.from(payload as string),
+    qos: 1,
+    retain: false,
+    properties: undefined,
+    clientId: 'publisher',
+    username: 'alice',
+    publishedAt: Date.now(),
+    expiresAt: undefined,
+    ...more,
+  }
+}
+
+export function subscriptionOf(filter: string, more: Partial<SubscriptionRecord> = {}): SubscriptionRecord {
+  return {
+    filter,
+    qos: 1,
+    noLocal: false,
+    retainAsPublished: false,
+    retainHandling: 0,
+    subscriptionId: undefined,
+    since: 0,
+    retainedPending: false,
+    ...more,
+  }
+}
+
+export function willOf(message: Message, more: Partial<WillRecord> = {}): WillRecord {
+  const identity = { username: message.username, groups: ['g'], roles: [], attributes: { a: 'b' } }
+  return { message, identity, delayS: 0, firesAt: undefined, ...more }
+}
+
+/** Rejects with the error that the store reports. */
+export function committed(store: Store): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.commit((error) => (error === undefined ? resolve() : reject(error)))
+  })
+}
+
+export interface WholeRead {
+  readonly payloads: string[]
+  readonly sequences: number[]
+  readonly skipped: number
+}
+
+/** Reads to the end, some at a time, as a session does. */
+export async function readAll(store: Store, positions: readonly StreamPosition[], limit = 100): Promise<WholeRead> {
+  const whole = { payloads: [] as string[], sequences: [] as number[], skipped: 0 }
+  let from = positions
+  for (;;) {
+    const { entries, end, skipped, through } = await store.read(from, limit)
+    for (const { sequence, message } of entries) {
+      whole.payloads.push(message.payload.toString())
+      whole.sequences.push(sequence)
+    }
+    whole.skipped += skipped
+    if (end) return whole
+    from = from.map(({ stream, after }) => ({ stream, after: Math.max(after, through) }))
+  }
+}
+
+export async function makeFolder(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'oriole-store-'))
+  t.after(() => rm(path, { recursive: true, force: true }))
+  return path
+}
+
+export interface RecordedLog extends PluginLog {
+  /** The phrases of errors, in order. */
+  readonly errors: string[]
+}
+
+export function recordLog(): RecordedLog {
+  const errors: string[] = []
+  return { errors, debug() {}, info() {}, warn() {}, error: (_fields, phrase) => void errors.push(phrase) }
+}
+
+/** A small generator with a seed (mulberry32): the same walk again for the same seed. */
+export function randomOf(seed: number): (below: number) => number {
+  let state = seed >>> 0
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let value = Math.imul(state ^ (state >>> 15), state | 1)
+    value ^= value + Math.imul(value ^ (value >>> 7), value | 61)
+    return ((value ^ (value >>> 14)) >>> 0) % below
+  }
+}

@@ -3,8 +3,8 @@ import { BlockList, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { type AuthenticateAnswer, definePlugin } from '../broker/plugin.ts'
 
-/** The username of a client that gives none. */
-const anonymous = 'anonymous'
+/** The username of a client that gives none. It owns nothing: no `{user}` rule applies, no limit of a user counts. */
+const nobody = ''
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
@@ -22,7 +22,7 @@ export default definePlugin({
     return {
       authenticate({ username, address }) {
         if (!isLoopback(address)) return notLoopback
-        return { identity: { username: username || anonymous, groups: [], roles: [], attributes: {} } }
+        return { identity: { username: username ?? nobody, groups: [], roles: [], attributes: {} } }
       },
     }
   },

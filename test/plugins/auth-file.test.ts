@@ -64,7 +64,7 @@ test(
   deadline,
   async (t) => {
     const { hooks } = await loadUsers(t, `alice: "${aliceHash}"\n`, `${withoutAdmin}  - auth-anonymous\n`)
-    assert.equal(usernameOf(await hooks.authenticate(credentialsOf())), 'anonymous')
+    assert.equal(usernameOf(await hooks.authenticate(credentialsOf())), '')
     assert.equal(usernameOf(await hooks.authenticate(credentialsOf('alice', 'wrong'))), wrong)
     assert.equal(usernameOf(await hooks.authenticate(credentialsOf('bob', 'any'))), wrong)
   },

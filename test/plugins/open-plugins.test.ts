@@ -5,13 +5,13 @@ import { clientOf, credentialsOf, load } from '../helpers/plugins.ts'
 
 const deadline = { timeout: 30_000 }
 
-test('auth-anonymous: everyone on this machine comes in, by the given name or as anonymous', deadline, async (t) => {
+test('auth-anonymous: everyone on this machine comes in, by the given name or as nobody', deadline, async (t) => {
   const { hooks } = await load(t, { 'oriole.yaml': 'plugins: [auth-anonymous]\n' })
   for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1', '']) {
     const named = await hooks.authenticate(credentialsOf('alice', 'whatever', { address }))
     assert.equal('identity' in named && named.identity.username, 'alice', address)
     const nameless = await hooks.authenticate(credentialsOf(undefined, undefined, { address }))
-    assert.equal('identity' in nameless && nameless.identity.username, 'anonymous', address)
+    assert.equal('identity' in nameless && nameless.identity.username, '', address)
   }
 })
 

@@ -81,10 +81,12 @@ export class GroupCommit {
     this.#schedule()
   }
 
-  /** Resolves when nothing is on its way to the disk. */
-  quiet(): Promise<void> {
-    if (!this.#writing) return Promise.resolve()
-    return new Promise((resolve) => this.#whenQuiet.push(resolve))
+  /** Resolves when everything is written, or nothing can be: also what `durability: memory` has reported already. */
+  async drain(): Promise<void> {
+    while (this.#writing || (recordsOf(this.#pending) > 0 && this.#failure === undefined)) {
+      if (!this.#writing) this.#start()
+      await new Promise<void>((resolve) => this.#whenQuiet.push(resolve))
+    }
   }
 
   /** Takes the wanted state out of a store that cannot write, to be written by whoever repairs it. */
@@ -145,21 +147,23 @@ export class GroupCommit {
 
   async #write(batch: Batch): Promise<void> {
     const sync = this.#options.durability === 'disk' && batch.done.length > 0
-    const early = this.#options.durability === 'memory' ? batch.done.splice(0) : []
+    if (this.#options.durability === 'memory') {
+      const early = batch.done.splice(0)
+      queueMicrotask(() => answer(early, undefined))
+    }
     const startedAt = performance.now()
+    let records = 0
     try {
       const operations = await expand(batch, this.#options.keys)
-      const writing = operations.length === 0 ? undefined : this.#options.write(operations, sync)
-      answer(early, undefined)
-      await writing
-      this.#options.onCommit?.((performance.now() - startedAt) / 1000, operations.length)
+      records = operations.length
+      if (records > 0) await this.#options.write(operations, sync)
     } catch (error) {
-      answer(early, undefined)
       this.#finishWriting()
       this.#fail(batch, error instanceof Error ? error : new Error(String(error)))
       return
     }
     this.#finishWriting()
+    this.#options.onCommit?.((performance.now() - startedAt) / 1000, records)
     this.#options.written(batch)
     answer(batch.done, undefined)
     if (this.#pending.done.length > 0) this.#schedule()

@@ -128,8 +128,8 @@ class LevelStore implements Store {
     this.#stopSweep?.()
     this.#repair?.stop()
     await this.#flush()
+    await this.#commit.drain()
     this.#commit.stop()
-    await this.#commit.quiet()
     await this.#repair?.quiet()
     await this.#database.close()
     this.#database = undefined

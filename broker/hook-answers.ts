@@ -9,6 +9,13 @@ export function isAuthenticateAnswer(answer: unknown): boolean {
   return 'deny' in answer ? typeof answer.deny === 'string' : isIdentity(answer.identity)
 }
 
+export function isExchangeAnswer(answer: unknown): boolean {
+  if (!isObject(answer)) return false
+  if ('deny' in answer) return typeof answer.deny === 'string'
+  if ('challenge' in answer) return Buffer.isBuffer(answer.challenge)
+  return isIdentity(answer.identity) && (answer.data === undefined || Buffer.isBuffer(answer.data))
+}
+
 export function isIdentity(value: unknown): boolean {
   return (
     isObject(value) &&

@@ -1,12 +1,21 @@
 // The hook runner: asks plugins in config order, by the kind of each hook, and turns whatever goes wrong into "no".
 import { errorText } from './errors.ts'
-import { isAuthenticateAnswer, isDecision, isIdentity, isMessage, isSubscribeDecision } from './hook-answers.ts'
+import {
+  isAuthenticateAnswer,
+  isDecision,
+  isExchangeAnswer,
+  isIdentity,
+  isMessage,
+  isSubscribeDecision,
+} from './hook-answers.ts'
 import type { Message } from './message.ts'
 import type {
   AuthenticateAnswer,
   ClientInfo,
   Credentials,
   Decision,
+  ExchangeAnswer,
+  ExchangeStep,
   HookKind,
   HookName,
   Hooks,
@@ -21,6 +30,8 @@ import { hookKinds } from './plugin.ts'
 export interface HookRunner extends Observers {
   /** The first answer of the chain, then the `identify` waterfall. Always answers; never throws, never rejects. */
   authenticate(credentials: Credentials): Promise<AuthenticateAnswer>
+  /** One step of an enhanced authentication; an identity has gone through `identify`. Never throws or rejects. */
+  authenticateExchange(step: ExchangeStep): Promise<ExchangeAnswer>
   /** A synchronous answer stays synchronous: the hot path awaits nothing and allocates nothing. Never throws or rejects. */
   authorizePublish(client: ClientInfo, question: PublishQuestion): Decision | Promise<Decision>
   authorizeSubscribe(client: ClientInfo, question: SubscribeQuestion): SubscribeDecision | Promise<SubscribeDecision>
@@ -40,6 +51,9 @@ export interface LoadedPlugin {
   readonly hooks: Partial<Hooks>
 }
 
+/** The refusal of a question that every plugin passed on. */
+export const noPluginAnswered = 'no plugin answered'
+
 export interface HookOptions {
   /** For all plugins of one question together; no answer in time is "no". */
   readonly timeoutMs: number
@@ -55,6 +69,13 @@ export function createHooks(plugins: readonly LoadedPlugin[], options: HookOptio
   const { timeoutMs } = options
 
   const authenticate = createFirst(linksOf('authenticate'), isAuthenticateAnswer, refuse, timeoutMs, report)
+  const exchange = createFirst<ExchangeStep, undefined, ExchangeAnswer>(
+    linksOf('authenticateExchange'),
+    isExchangeAnswer,
+    refuse,
+    timeoutMs,
+    report,
+  )
   const identify = createWaterfall(linksOf('identify'), isIdentity, timeoutMs, report)
   const onDeliver = linksOf('onDeliver')
   const onPublish = linksOf('onPublish')
@@ -65,6 +86,12 @@ export function createHooks(plugins: readonly LoadedPlugin[], options: HookOptio
       if ('deny' in answer) return answer
       const identified = await identify(answer.identity, credentials)
       return identified.value === null ? refuse(identified.because) : { identity: identified.value }
+    },
+    async authenticateExchange(step) {
+      const answer = await exchange(step, undefined)
+      if (!('identity' in answer)) return answer
+      const identified = await identify(answer.identity, step)
+      return identified.value === null ? refuse(identified.because) : { ...answer, identity: identified.value }
     },
     authorizePublish: createFirst(linksOf('authorizePublish'), isDecision, deny, timeoutMs, report),
     authorizeSubscribe: createFirst(linksOf('authorizeSubscribe'), isSubscribeDecision, deny, timeoutMs, report),
@@ -138,7 +165,7 @@ function createFirst<First, Second, Answer>(
   timeoutMs: number,
   report: Report,
 ): (first: First, second: Second) => Answer | Promise<Answer> {
-  const nobody = no('no plugin answered')
+  const nobody = no(noPluginAnswered)
   const refusals = links.map((link) => ({
     threw: no(link.failed.threw),
     timedOut: no(link.failed.timedOut),
@@ -350,7 +377,7 @@ function deny(because: string): Decision {
   return Object.freeze({ allow: false, because })
 }
 
-function refuse(because: string): AuthenticateAnswer {
+function refuse(because: string): { readonly deny: string } {
   return Object.freeze({ deny: because })
 }
 

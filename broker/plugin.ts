@@ -46,6 +46,24 @@ export interface ClientInfo {
 /** The answer to "who is this": an identity, or a refusal with the reason for the log (never told to the client). */
 export type AuthenticateAnswer = { readonly identity: Identity } | { readonly deny: string }
 
+/** One step of an enhanced authentication: an exchange of several packets (MQTT 5.0, 4.12). */
+export interface ExchangeStep extends Credentials {
+  /** The Authentication Method; the same through the whole exchange. */
+  readonly method: string
+  /** The Authentication Data of this step. */
+  readonly data: Buffer | undefined
+  /** What the plugin returned as `state` in the step before; undefined in the first step. */
+  readonly state: unknown
+  /** Set when a connected client proves again who it is (4.12.1). */
+  readonly client: ClientInfo | undefined
+}
+
+/** Ask further, accept, or refuse. No answer from any plugin: the method is not known here. */
+export type ExchangeAnswer =
+  | { readonly challenge: Buffer; readonly state: unknown }
+  | { readonly identity: Identity; readonly data?: Buffer | undefined }
+  | { readonly deny: string }
+
 /** The answer to "may it": `because` says why, for the log and for `explain`. Return a constant on hot paths. */
 export interface Decision {
   readonly allow: boolean
@@ -80,6 +98,8 @@ type Answer<T> = T | undefined | Promise<T | undefined>
 /** Asked in the order of the config until one answers. No answer, a throw or a timeout is "no". */
 export interface FirstHooks {
   authenticate(credentials: Credentials): Answer<AuthenticateAnswer>
+  /** Asked at each step of an enhanced authentication; a plugin answers only for methods of its own. */
+  authenticateExchange(step: ExchangeStep): Answer<ExchangeAnswer>
   authorizePublish(client: ClientInfo, question: PublishQuestion): Answer<Decision>
   authorizeSubscribe(client: ClientInfo, question: SubscribeQuestion): Answer<SubscribeDecision>
 }
@@ -111,6 +131,7 @@ export type HookKind = 'first' | 'waterfall' | 'observe'
 /** The one table of kinds; forgetting a hook here does not compile. */
 export const hookKinds = {
   authenticate: 'first',
+  authenticateExchange: 'first',
   authorizePublish: 'first',
   authorizeSubscribe: 'first',
   identify: 'waterfall',

@@ -176,9 +176,12 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   /** Once a second: silent connections, expired sessions, wills whose delay is over. */
   tick(now: number): void {
     for (const connection of this.#connections) {
-      if (connection.closed || now - connection.lastReceivedAt <= connection.terms.silenceMs) continue
-      if (connection.connected) connection.end(reason.keepAliveTimeout, 'keepalive timeout')
-      else connection.end(reason.maximumConnectTime, 'no CONNECT in time')
+      if (connection.connected) {
+        const silentMs = now - connection.lastReceivedAt
+        if (silentMs > connection.terms.silenceMs) connection.end(reason.keepAliveTimeout, 'keepalive timeout')
+      } else if (!connection.closed && now - connection.peer.acceptedAt > this.limits.connectTimeoutMs) {
+        connection.end(reason.maximumConnectTime, 'not connected in time')
+      }
     }
     for (const session of this.sessions.endExpired(now)) this.wills.fire(session.clientId)
     this.wills.fireDue(now)

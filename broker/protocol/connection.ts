@@ -6,11 +6,12 @@ import type { Session } from '../delivery/session.ts'
 import { errorText } from '../errors.ts'
 import type { IncomingConnection } from '../listeners/listener.ts'
 import type { QoS } from '../message.ts'
-import type { ClientInfo } from '../plugin.ts'
+import type { ClientInfo, Identity } from '../plugin.ts'
 import { TopicAliases } from './aliases.ts'
 import { decode } from './decode.ts'
 import { encodeAck, encodeDisconnect, encodePingresp } from './encode.ts'
 import { FrameReader } from './frames.ts'
+import { type Exchange, handleAuth } from './handle-auth.ts'
 import { handleConnect, refuseVersion } from './handle-connect.ts'
 import { handleAck, handlePublish } from './handle-publish.ts'
 import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts'
@@ -51,6 +52,10 @@ export class Connection implements Link {
   lastReceivedAt: number
   /** Asked of a connection by aedes' core, which keeps no duplicates for ours. */
   readonly duplicates = {}
+  /** An enhanced authentication under way (MQTT 4.12). */
+  exchange: Exchange | undefined
+  /** CONNECT named an authentication method: it may be used again while connected. */
+  authenticated: Pick<Exchange, 'method' | 'credentials'> | undefined
   #state: State = 'waiting'
   #info: ClientInfo | undefined
   #session: Session | undefined
@@ -126,6 +131,11 @@ export class Connection implements Link {
     this.#session = session
     this.#state = 'connected'
     this.#reader.maxBytes = this.host.limits.packetMaxBytes
+  }
+
+  /** The client proved again who it is; its rights may have changed. */
+  renewed(identity: Identity): void {
+    Object.assign(this.info, { identity })
   }
 
   write(bytes: Buffer): void {
@@ -262,6 +272,7 @@ export class Connection implements Link {
       this.#state = 'connecting'
       return handleConnect(this, packet)
     }
+    if (packet.type === 'auth') return handleAuth(this, packet)
     if (this.#state !== 'connected')
       throw new ProtocolViolation(reason.protocolError, 'the first packet is not CONNECT')
     switch (packet.type) {
@@ -282,8 +293,6 @@ export class Connection implements Link {
         return undefined
       case 'disconnect':
         return this.#disconnect(packet)
-      case 'auth':
-        throw new ProtocolViolation(reason.protocolError, 'AUTH without an authentication method')
     }
   }
 

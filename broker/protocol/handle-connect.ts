@@ -4,6 +4,7 @@ import type { ClientInfo, Credentials, Identity } from '../plugin.ts'
 import type { WillRecord } from '../store/store.ts'
 import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
+import { beginExchange } from './handle-auth.ts'
 import { sendWhenStored } from './handle-publish.ts'
 import { reauthorize } from './handle-subscribe.ts'
 import type { Opened, Refusal } from './host.ts'
@@ -11,6 +12,15 @@ import type { ConnectPacket, ProtocolViolation, Will } from './packets.ts'
 import { reason } from './reason-codes.ts'
 import { checkTopicLimits } from './topics.ts'
 import { willMessage } from './will-message.ts'
+
+/** A CONNECT on its way to a session. */
+export interface Opening {
+  readonly packet: ConnectPacket
+  readonly clientId: string
+  /** We gave the client id (MQTT-3.1.3-6). */
+  readonly assigned: boolean
+  readonly credentials: Credentials
+}
 
 export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
   takeTerms(connection, packet)
@@ -21,6 +31,9 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (refusal !== undefined) return refuse(connection, clientId, refusal)
 
   const credentials = credentialsOf(connection, packet, clientId)
+  const opening = { packet, clientId, assigned, credentials }
+  const { authenticationMethod } = packet.properties
+  if (authenticationMethod !== undefined) return beginExchange(connection, opening, authenticationMethod)
   const answer = await connection.host.hooks.authenticate(credentials)
   if (connection.closed) return
   if ('deny' in answer) {
@@ -28,7 +41,18 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
     connection.host.loginFailed(packet.username, connection.peer.address)
     return refuse(connection, clientId, { refused: reason.badUserNameOrPassword, because: answer.deny })
   }
-  const info = describe(connection, packet, clientId, answer.identity)
+  await enter(connection, opening, answer.identity, undefined)
+}
+
+/** It is known who the client is: its will, its session, its CONNACK. `proof`: the last Authentication Data. */
+export async function enter(
+  connection: Connection,
+  opening: Opening,
+  identity: Identity,
+  proof: Buffer | undefined,
+): Promise<void> {
+  const { packet, clientId } = opening
+  const info = describe(connection, packet, clientId, identity)
   const will = packet.will === undefined ? undefined : await checkWill(connection, info, packet.will)
   if (connection.closed) return
   if (will !== undefined && 'refused' in will) return refuse(connection, clientId, will)
@@ -38,7 +62,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if ('refused' in opened) return refuse(connection, clientId, opened)
   connection.opened(info, opened.session)
   if (opened.present) await reauthorize(connection)
-  if (!connection.closed) welcome(connection, packet, opened, assigned)
+  if (!connection.closed) welcome(connection, opening, opened, proof)
 }
 
 /**
@@ -75,9 +99,6 @@ function keepAliveOf(packet: ConnectPacket, maxS: number): number {
 function checkConnect(connection: Connection, packet: ConnectPacket): Refusal | undefined {
   const { limits } = connection.host
   const { clientId, protocolVersion } = packet
-  if (packet.properties.authenticationMethod !== undefined) {
-    return { refused: reason.badAuthenticationMethod, because: 'no such authentication method' }
-  }
   // MQTT-3.1.3-8: before MQTT 5 an empty client id needs a clean session, and MQTT 3.1 knows no empty one.
   const mayBeEmpty = protocolVersion === 5 || (protocolVersion === 4 && packet.cleanStart)
   if (clientId === '' && !mayBeEmpty)
@@ -142,7 +163,7 @@ function expiryOf(connection: Connection, packet: ConnectPacket): number {
   return Math.min(packet.properties.sessionExpiryS ?? 0, sessionExpiryMaxS)
 }
 
-function refuse(connection: Connection, clientId: string, refusal: Refusal): void {
+export function refuse(connection: Connection, clientId: string, refusal: Refusal): void {
   const { host, peer, version } = connection
   host.counts.connectsRefused[refusal.refused] += 1
   host.log.info(
@@ -154,13 +175,17 @@ function refuse(connection: Connection, clientId: string, refusal: Refusal): voi
 }
 
 /** CONNACK waits until the session is stored; what the client sends meanwhile is taken up and answered after it. */
-function welcome(connection: Connection, packet: ConnectPacket, { session, present }: Opened, assigned: boolean): void {
+function welcome(
+  connection: Connection,
+  opening: Opening,
+  { session, present }: Opened,
+  proof: Buffer | undefined,
+): void {
   const { host, info } = connection
   const bytes = encodeConnack(connection.version, {
     sessionPresent: present,
     reasonCode: reason.success,
-    properties:
-      packet.protocolVersion === 5 ? promises(connection, packet, info, session.expiryS, assigned) : undefined,
+    properties: connection.version === 5 ? promises(connection, opening, session.expiryS, proof) : undefined,
   })
   const started = (): void => {
     host.emitEvent('connackSent', connection)
@@ -176,20 +201,21 @@ function welcome(connection: Connection, packet: ConnectPacket, { session, prese
 /** What we tell an MQTT 5 client where it differs from what it asked or from the defaults of the standard. */
 function promises(
   connection: Connection,
-  packet: ConnectPacket,
-  info: ClientInfo,
+  { packet, clientId, assigned }: Opening,
   expiryS: number,
-  assigned: boolean,
+  proof: Buffer | undefined,
 ): ConnackProperties {
   const { limits } = connection.host
   const keepAlive = keepAliveOf(packet, limits.keepaliveMaxS)
+  const method = packet.properties.authenticationMethod
   return {
     receiveMaximum: limits.inflightIn,
     maximumPacketSize: limits.packetMaxBytes,
     topicAliasMaximum: limits.topicAliasMax,
     ...(expiryS !== (packet.properties.sessionExpiryS ?? 0) && { sessionExpiryS: expiryS }),
     ...(keepAlive !== packet.keepAlive && { serverKeepAlive: keepAlive }),
-    ...(assigned && { assignedClientId: info.id }),
-    ...(packet.properties.requestResponseInformation === true && { responseInformation: `reply/${info.id}` }),
+    ...(assigned && { assignedClientId: clientId }),
+    ...(packet.properties.requestResponseInformation === true && { responseInformation: `reply/${clientId}` }),
+    ...(method !== undefined && { authenticationMethod: method, authenticationData: proof }),
   }
 }

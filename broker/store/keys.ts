@@ -1,8 +1,10 @@
 // The layout of the keys: one letter for the kind, then what is looked up. U+0000 separates: no MQTT string holds it.
 
+export const messageKeyBytes = 9
+
 /** A message of the log: `m`, sequence number in 8 bytes, so that the order of the keys is the order of the log. */
 export function messageKey(sequence: number): Buffer {
-  const key = Buffer.allocUnsafe(9)
+  const key = Buffer.allocUnsafe(messageKeyBytes)
   key[0] = 0x6d
   key.writeUInt32BE(Math.floor(sequence / 0x1_0000_0000), 1)
   key.writeUInt32BE(sequence % 0x1_0000_0000, 5)
@@ -23,8 +25,9 @@ export function batchKey(batch: number): Buffer {
   return Buffer.from(`b${String(batch % batchSlots).padStart(5, '0')}`)
 }
 
+/** What a stream dropped and let go: its floor. It lies before the messages, because the start needs it for them. */
 export function streamKey(stream: string): Buffer {
-  return Buffer.from(`t${stream}`)
+  return Buffer.from(`f${stream}`)
 }
 
 export function retainedKey(topic: string): Buffer {
@@ -54,6 +57,9 @@ export function subscriptionKey(clientId: string, filter: string): Buffer {
 export function inboundKey(clientId: string, packetId: number): Buffer {
   return Buffer.from(`s${clientId}\0q${packetId}`)
 }
+
+/** All keys, in the order of the letters: `!`, b, f, m, r, s, w. */
+export const everything = { gte: Buffer.of(0), lt: Buffer.of(0xff) } satisfies KeyRange
 
 export interface KeyRange {
   readonly gte: Buffer

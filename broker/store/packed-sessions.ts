@@ -1,35 +1,38 @@
-// Reads the sessions back: kept as packed records until whoever takes them has come to each one.
+// The sessions that the start found, kept as packed records until whoever takes them has come to each one.
 import { DamagedRecord } from './bytes.ts'
-import type { Database } from './database.ts'
 import * as keys from './keys.ts'
 import * as records from './records.ts'
 import type { Cursor, RecoveredSession, SessionRecord, SubscriptionRecord } from './store.ts'
 
-/** Keys and records of one step, one after the other; each behind its length. */
-type Slab = Buffer
-
-/** Checks every record now; decodes each session when it is asked for. To be walked once. */
-export async function readSessions(database: Database): Promise<Iterable<RecoveredSession>> {
-  const slabs: Slab[] = []
-  for await (const step of database.steps(keys.rangeOf('s'))) {
-    for (const [key, record] of step) records.checkNamed(key, record, 'the record of a session')
-    slabs.push(pack(step))
-  }
-  return decodeSessions(slabs.reverse())
+/** Key and record, each behind its length, one pair after the other. */
+interface Slab {
+  readonly buffer: Buffer
+  used: number
 }
 
-function pack(step: readonly [Buffer, Buffer][]): Slab {
-  let length = 0
-  for (const [key, record] of step) length += 8 + key.length + record.length
-  const slab = Buffer.allocUnsafeSlow(length)
-  let at = 0
-  for (const [key, record] of step) {
-    at = slab.writeUInt32BE(key.length, at)
-    at = slab.writeUInt32BE(record.length, at)
-    at += key.copy(slab, at)
-    at += record.copy(slab, at)
+const slabBytes = 1_048_576
+
+/** Takes the records of sessions in the order of their keys. A million of them are a few hundred buffers. */
+export class PackedSessions {
+  readonly #slabs: Slab[] = []
+
+  add(key: Buffer, record: Buffer): void {
+    const length = 8 + key.length + record.length
+    let slab = this.#slabs[this.#slabs.length - 1]
+    if (slab === undefined || slab.used + length > slab.buffer.length) {
+      slab = { buffer: Buffer.allocUnsafeSlow(Math.max(slabBytes, length)), used: 0 }
+      this.#slabs.push(slab)
+    }
+    let at = slab.buffer.writeUInt32BE(key.length, slab.used)
+    at = slab.buffer.writeUInt32BE(record.length, at)
+    at += key.copy(slab.buffer, at)
+    slab.used = at + record.copy(slab.buffer, at)
   }
-  return slab
+
+  /** Decodes each session when it is asked for. Once only: what has been walked is let go. */
+  walk(): Iterable<RecoveredSession> {
+    return decodeSessions(this.#slabs.reverse())
+  }
 }
 
 /** Lets go of each slab when it has been walked. */
@@ -37,11 +40,12 @@ function* unpack(slabs: Slab[]): IterableIterator<[key: Buffer, record: Buffer]>
   for (;;) {
     const slab = slabs.pop()
     if (slab === undefined) return
-    for (let at = 0; at < slab.length; ) {
+    const { buffer, used } = slab
+    for (let at = 0; at < used; ) {
       const keyStart = at + 8
-      const recordStart = keyStart + slab.readUInt32BE(at)
-      const end = recordStart + slab.readUInt32BE(at + 4)
-      yield [slab.subarray(keyStart, recordStart), slab.subarray(recordStart, end)]
+      const recordStart = keyStart + buffer.readUInt32BE(at)
+      const end = recordStart + buffer.readUInt32BE(at + 4)
+      yield [buffer.subarray(keyStart, recordStart), buffer.subarray(recordStart, end)]
       at = end
     }
   }

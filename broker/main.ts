@@ -84,7 +84,15 @@ async function build(
     },
   })
 
-  const broker = new Broker({ node, limits, hooks, counts: metrics.counts, store, log: log.child({ room: 'broker' }) })
+  const broker = new Broker({
+    node,
+    limits,
+    shareStrategy: config.sharedSubscriptions,
+    hooks,
+    counts: metrics.counts,
+    store,
+    log: log.child({ room: 'broker' }),
+  })
   await broker.serve(recovered)
   onStop(() => broker.stop())
   port.open(broker)

@@ -152,6 +152,10 @@ export const configSchema = z.strictObject({
     .min(1)
     .prefault([{ type: 'tcp', name: 'tcp' }]),
   limits: limitsSchema.prefault({}),
+  sharedSubscriptions: z
+    .enum(['round-robin', 'sticky', 'hash-client', 'hash-topic', 'fewest-in-flight'])
+    .default('round-robin')
+    .describe('which connected member of a shared subscription gets a message'),
   store: storeSchema.prefault({ type: 'level' }),
   plugins: z.array(pluginEntrySchema).default([]).describe('in the order in which they are asked'),
   log: logSchema.prefault({}),

@@ -29,6 +29,10 @@ export class Subscription implements Member {
     this.withhold = withhold
   }
 
+  get load(): number {
+    return this.session.outbox.window.size
+  }
+
   get qos(): QoS {
     return this.record.qos
   }

@@ -10,6 +10,7 @@ import type { ClientInfo, PluginLog } from '../plugin.ts'
 import type { Connection } from '../protocol/connection.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import { Router } from '../router/router.ts'
+import type { ShareStrategy } from '../router/share-group.ts'
 import type { Recovered, Store } from '../store/store.ts'
 import { type Packet, toMessage, toPacket } from './aedes-types.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -22,6 +23,7 @@ import { giveBackSpace } from './space.ts'
 export interface BrokerParts {
   readonly node: string
   readonly limits: LimitsConfig
+  readonly shareStrategy: ShareStrategy
   readonly hooks: HookRunner
   readonly counts: Counts
   readonly store: Store
@@ -47,7 +49,7 @@ export class Broker extends Aedes implements Engine {
 
   constructor(parts: BrokerParts) {
     const bus = new LiveBus()
-    const router = new Router<Subscription>()
+    const router = new Router<Subscription>(parts.shareStrategy)
     const dispatcher = new Dispatcher(router)
     const reception = new Reception(parts, dispatcher, router)
     const persistence = new AedesPersistence(parts.store, reception.sessions)

@@ -44,7 +44,7 @@ export class Dispatcher {
   publish(message: Message, origin: Origin = this.#internal, published: Published): void {
     const { store, counts } = this.#house
     const routes = this.#router.match(message.topic)
-    const picked = pickShared(routes)
+    const picked = pickShared(routes, message)
     const streams = message.qos === 0 ? undefined : streamsOf(routes, picked)
     if (message.retain) {
       store.putRetained(message)
@@ -82,7 +82,7 @@ export class Dispatcher {
     const subscription = delivery.share
     if (subscription?.share === undefined) return false
     const group = this.#router.find(subscription.filter)?.groups?.get(subscription.share)
-    const member = group?.pick(subscription)
+    const member = group?.pick(delivery.outgoing.message, subscription)
     if (member === undefined || member.session === from || (from.persistent && member.slot < 0)) return false
     const { message } = delivery.outgoing
     const sequence = member.queueing ? this.keepForOne(message, member.session) : 0
@@ -149,12 +149,12 @@ function isTooLate(subscription: Subscription, outgoing: Outgoing): boolean {
   return outgoing.sequence > 0 && subscription.record.since >= outgoing.sequence
 }
 
-function pickShared(routes: readonly Route<Subscription>[]): Subscription[] | undefined {
+function pickShared(routes: readonly Route<Subscription>[], message: Message): Subscription[] | undefined {
   let picked: Subscription[] | undefined
   for (const { groups } of routes) {
     if (groups === undefined) continue
     for (const group of groups.values()) {
-      const member = group.pick()
+      const member = group.pick(message)
       if (member === undefined) continue
       picked ??= []
       picked.push(member)

@@ -1,6 +1,6 @@
 // Who holds which filter: exact filters by map, wildcards by a tree, the answer for a hot topic by cache.
 import { FilterTree } from './filter-tree.ts'
-import { ShareGroup } from './share-group.ts'
+import { ShareGroup, type ShareStrategy } from './share-group.ts'
 
 /** One session's hold on one filter. The router keeps its place in it and looks at nothing else. */
 export interface Member {
@@ -8,6 +8,8 @@ export interface Member {
   slot: number
   /** Messages for it are kept while it is offline: a persistent session with QoS 1 or 2. */
   readonly queueing: boolean
+  /** Messages sent to it and not acknowledged. */
+  readonly load: number
 }
 
 /** All that hold one filter. */
@@ -34,7 +36,12 @@ const noRoutes: readonly never[] = []
 export class Router<M extends Member> {
   readonly #exact = new Map<string, Route<M>>()
   readonly #wild = new FilterTree<Route<M>>()
+  readonly #strategy: ShareStrategy
   #cache = new Map<string, readonly Route<M>[]>()
+
+  constructor(strategy: ShareStrategy) {
+    this.#strategy = strategy
+  }
 
   /** Adds an offline member. */
   add(filter: string, share: string | undefined, member: M): void {
@@ -45,7 +52,7 @@ export class Router<M extends Member> {
       return
     }
     route.groups ??= new Map()
-    const group = route.groups.get(share) ?? new ShareGroup<M>(share, filter)
+    const group = route.groups.get(share) ?? new ShareGroup<M>(share, filter, this.#strategy)
     route.groups.set(share, group)
     group.offline.add(member)
   }

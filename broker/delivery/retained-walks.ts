@@ -5,6 +5,7 @@ import type { DeliveryHouse } from './house.ts'
 import type { Link } from './link.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Session } from './session.ts'
+import type { Subscription } from './subscription.ts'
 
 /** After this many messages other clients have their turn. */
 const turnMessages = 200
@@ -45,6 +46,7 @@ export class RetainedWalks {
       const message = this.#next(walk)
       if (subscription === undefined || message === undefined) {
         this.#walks.shift()
+        if (subscription !== undefined) this.#ended(subscription)
         continue
       }
       const terms = termsOf(subscription, message)
@@ -77,6 +79,13 @@ export class RetainedWalks {
     const session = this.#session
     const sequence = terms.qos > 0 && session.persistent ? this.#house.keepForOne(message, session) : 0
     return deliver(this.#house, session, new Outgoing(message, sequence), terms, undefined)
+  }
+
+  /** All were sent, and those that are not acknowledged are in the log: a crash need not start again. */
+  #ended(subscription: Subscription): void {
+    if (!subscription.record.retainedPending) return
+    subscription.record = { ...subscription.record, retainedPending: false }
+    this.#house.store.putSubscription(this.#session.clientId, subscription.record)
   }
 
   #rest(resume: () => void): void {

@@ -7,7 +7,7 @@ import type { Session } from './session.ts'
 export class Subscription implements Member {
   slot = -1
   readonly session: Session
-  readonly record: SubscriptionRecord
+  record: SubscriptionRecord
   /** The filter that messages are matched with: without `$share/NAME/`. */
   readonly filter: string
   readonly share: string | undefined

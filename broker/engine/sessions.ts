@@ -42,6 +42,11 @@ export class Sessions {
   /** What the store kept. A session that was connected when the process ended counts as disconnected now. */
   recover(found: RecoveredSession): void {
     const now = Date.now()
+    if (found.session.expiryS === 0) {
+      // It was to end with its connection, and the connection ended with the process.
+      this.#house.store.deleteSession(found.session.clientId)
+      return
+    }
     const session = new Session(this.#house, {
       ...found.session,
       disconnectedAt: found.session.disconnectedAt ?? now,
@@ -53,6 +58,7 @@ export class Sessions {
       const parsed = parseShare(record.filter)
       const split = { filter: parsed?.filter ?? record.filter, share: parsed?.share }
       this.#enter(new Subscription(session, record, split, undefined))
+      if (record.retainedPending) session.outbox.offerRetained(record.filter)
     }
     if (found.session.disconnectedAt === undefined) this.#house.store.putSession(session.record)
     this.#expiries.set(session, session.expiresAt ?? now)

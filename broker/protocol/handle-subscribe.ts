@@ -90,12 +90,12 @@ async function subscribeOne(
   }
   if (connection.closed) return { code: reason.success, retained: false }
   const before = session.subscriptions.get(request.filter)
-  const subscription = makeSubscription(connection, packet, request, decision)
+  const { retainHandling } = request
+  const retained = parsed === undefined && (retainHandling === 0 || (retainHandling === 1 && before === undefined))
+  const subscription = makeSubscription(connection, packet, request, decision, retained)
   host.subscribe(session, subscription)
   host.counts.subscribes += 1
   host.hooks.onSubscribed?.(connection.info, request.filter, subscription.qos)
-  const { retainHandling } = request
-  const retained = parsed === undefined && (retainHandling === 0 || (retainHandling === 1 && before === undefined))
   return { code: subscription.qos as ReasonCode, retained }
 }
 
@@ -126,6 +126,7 @@ function makeSubscription(
   packet: SubscribePacket,
   request: SubscribeRequest,
   decision: SubscribeDecision,
+  retained: boolean,
 ): Subscription {
   const { session, host } = connection
   const before = session.subscriptions.get(request.filter)
@@ -140,7 +141,7 @@ function makeSubscription(
     subscriptionId: packet.subscriptionId,
     // A subscription that replaces another keeps what was queued for it (MQTT-3.8.4-3).
     since: before?.queueing === true ? before.record.since : host.store.lastSequence,
-    retainedPending: false,
+    retainedPending: retained && session.persistent,
   }
   return new Subscription(
     session,

@@ -1,7 +1,6 @@
 // `oriole check`: every mistake that `start` would refuse, at once.
-import { loadConfig } from '../config/load.ts'
+import { checkAll } from '../check.ts'
 import { formatProblem } from '../config/problem.ts'
-import { checkPlugins } from '../plugins.ts'
 import type { Command } from './command.ts'
 import { configPath } from './config-path.ts'
 
@@ -16,16 +15,11 @@ Without FILE it is oriole.yaml or config/oriole.yaml, whichever is there.`,
 
   async run(input) {
     const path = configPath(input.positionals[0] ?? input.text('config'))
-    const { config, file, problems, salvaged } = await loadConfig(path, process.env)
-    const readable = config === undefined ? salvaged : file
-    if (readable !== undefined) problems.push(...(await checkPlugins(readable.value, readable, process.env)))
+    const problems = await checkAll(path, process.env)
     if (problems.length === 0) {
       process.stdout.write('OK\n')
       return 0
     }
-    // The mistakes of one file together, in their order; the config file first.
-    const files = [...new Set([path, ...problems.map((problem) => problem.file)])]
-    problems.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line || a.column - b.column)
     process.stdout.write(`${problems.map(formatProblem).join('\n')}\n`)
     return 1
   },

@@ -7,6 +7,6 @@ export function deadline(input: Input, message: string): Promise<never> {
   const timeoutS = input.number('timeout', 1, 86_400)
   return new Promise((_, reject) => {
     if (timeoutS === undefined) return
-    setTimeout(() => reject(new CommandError(`${message} (--timeout ${timeoutS})`)), timeoutS * 1_000).unref()
+    setTimeout(() => reject(new CommandError(`${message} in ${timeoutS} s`)), timeoutS * 1_000).unref()
   })
 }

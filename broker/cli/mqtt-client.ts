@@ -60,7 +60,12 @@ export async function connect(
     client.on('close', () => {
       // A moment later, so that an error that says more comes first.
       setImmediate(() => {
-        if (!ended) reject(new CommandError(farewell ?? `the broker at ${url} closed the connection`))
+        if (!ended)
+          reject(
+            new CommandError(
+              farewell ?? `the broker closed the connection${version === 5 ? '' : '; with -V 5 it says why'}`,
+            ),
+          )
       })
     })
   })

@@ -45,11 +45,14 @@ Without -m and -f the message is what comes on standard input.
     const properties = readProperties(input)
     const payload = await readPayload(input)
     const connected = await connect(input, 'pub')
-    if (properties !== undefined && connected.version !== 5) throw new UsageError('properties need -V 5', help)
-    const options = { qos, retain: input.isSet('retain'), ...(properties === undefined ? {} : { properties }) }
-    const overdue = deadline(input, 'the broker did not acknowledge the message in time')
-    await Promise.race([publish(connected, topic, payload, options), connected.lost, overdue])
-    await connected.end()
+    try {
+      if (properties !== undefined && connected.version !== 5) throw new UsageError('properties need -V 5', help)
+      const options = { qos, retain: input.isSet('retain'), ...(properties === undefined ? {} : { properties }) }
+      const overdue = deadline(input, 'the broker did not acknowledge the message')
+      await Promise.race([publish(connected, topic, payload, options), connected.lost, overdue])
+    } finally {
+      await connected.end()
+    }
     return 0
   },
 }

@@ -38,17 +38,15 @@ With --count it ends after so many; a --timeout before that is a failure.
       process.once('SIGINT', resolve)
       process.once('SIGTERM', resolve)
     })
-    const end = count === undefined ? 'the time is over' : `the time was over before ${count} messages came`
+    const overdue = deadline(input, count === 1 ? 'no message came' : `fewer than ${count} messages came`)
+    // Without a number to wait for, the end of the time is what was asked for.
+    const over = count === undefined ? overdue.catch(() => {}) : overdue
     try {
       await Promise.race([subscribe(connected, filters, qos), connected.lost, printed])
-      await Promise.race([printed, connected.lost, interrupted, deadline(input, end)])
-    } catch (error) {
+      await Promise.race([printed, connected.lost, interrupted, over])
+    } finally {
       await connected.end()
-      // Without a number to wait for, the end of the time is what was asked for.
-      if (count === undefined && error instanceof CommandError && error.message.startsWith(end)) return 0
-      throw error
     }
-    await connected.end()
     return 0
   },
 }
@@ -82,8 +80,9 @@ function subscribe({ client }: Connected, filters: readonly string[], qos: 0 | 1
         const code = packet?.granted?.[index] ?? 0
         return code < 0x80 ? [] : [`${filter}: ${reasonText(code)}`]
       })
-      const why = denied.length === 0 ? errorText(error) : denied.join(', ')
-      reject(new CommandError(`the broker refused the subscription to ${why}`, { cause: error }))
+      // Without an answer of the broker it is the library that found the filter wrong.
+      if (packet === undefined) return reject(new UsageError(`-t: ${errorText(error)}`, help))
+      reject(new CommandError(`the broker refused the subscription to ${denied.join(', ')}`, { cause: error }))
     })
   })
 }

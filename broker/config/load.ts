@@ -17,7 +17,7 @@ export interface LoadedConfig {
   readonly config: Config | undefined
   readonly file: YamlFile<Config> | undefined
   readonly problems: Problem[]
-  /** The plugins that could be read of a file with problems, so that `check` can go on and look at them too. */
+  /** Listeners and plugins that could be read of a file with problems, so that `check` can go on and look at them. */
   readonly salvaged: YamlFile<Config> | undefined
 }
 
@@ -53,6 +53,7 @@ function crossCheck(file: RawYamlFile): Problem[] {
     ...sameNames(file, root.listeners),
     ...samePorts(file, listeners, admin),
     ...plainText(file, listeners),
+    ...clientAuthorities(file, listeners),
     ...openDoors(file, listeners, root.plugins),
     ...adminAddress(file, admin),
   ]
@@ -110,6 +111,16 @@ function plainText(file: RawYamlFile, listeners: readonly Maybe<ListenerConfig>[
   })
 }
 
+/** Without it Node would trust every public authority of the world to name our clients. */
+function clientAuthorities(file: RawYamlFile, listeners: readonly Maybe<ListenerConfig>[]): Problem[] {
+  return listeners.flatMap((listener, index) => {
+    if (listener === undefined || !('clientCertificate' in listener)) return []
+    if (listener.clientCertificate === 'none' || listener.ca !== undefined) return []
+    const message = `listeners.${index}.clientCertificate: ${listener.clientCertificate} needs authorities to trust; set ca`
+    return [file.problem(['listeners', index, 'clientCertificate'], 'value', message)]
+  })
+}
+
 function openDoors(file: RawYamlFile, listeners: readonly Maybe<ListenerConfig>[], plugins: unknown): Problem[] {
   const open = (Array.isArray(plugins) ? plugins : []).findIndex(
     (entry: unknown) => pluginName(entry) === 'auth-anonymous',
@@ -128,22 +139,35 @@ function adminAddress(file: RawYamlFile, admin: Maybe<AdminConfig>): Problem[] {
   return [file.problem(['admin', 'host'], 'value', message)]
 }
 
-/** A config of defaults with those plugin entries that are right in themselves; places still lead to the file. */
+/** A config of defaults with those listeners and plugins that are right in themselves; places still lead to the file. */
 function salvage(file: RawYamlFile): YamlFile<Config> {
   const root = isRecord(file.value) ? file.value : {}
-  const entries = Array.isArray(root.plugins) ? root.plugins : []
-  const kept = [...entries.keys()].filter((index) => pluginName(entries[index]) !== undefined)
-  const value = deepFreeze(configSchema.parse({ plugins: kept.map((index) => entries[index]) }))
-  const inFile = (path: readonly PropertyKey[]): readonly PropertyKey[] => {
-    const [section, index, ...rest] = path
-    return section === 'plugins' && index !== undefined ? [section, kept[Number(index)] ?? index, ...rest] : path
+  const listeners = keep(root.listeners, (entry) => listenerSchema.safeParse(entry).success)
+  const plugins = keep(root.plugins, (entry) => pluginName(entry) !== undefined)
+  const parsed = configSchema.parse({
+    plugins: plugins.entries,
+    ...(listeners.entries.length === 0 ? {} : { listeners: listeners.entries }),
+  })
+  const kept = new Map<PropertyKey, readonly number[]>([
+    ['listeners', listeners.indexes],
+    ['plugins', plugins.indexes],
+  ])
+  const inFile = ([section, index, ...rest]: readonly PropertyKey[]): readonly PropertyKey[] => {
+    if (section === undefined || index === undefined) return section === undefined ? [] : [section]
+    return [section, kept.get(section)?.[Number(index)] ?? index, ...rest]
   }
   return {
     path: file.path,
-    value,
+    value: deepFreeze(parsed),
     locate: (path) => file.locate(inFile(path)),
     problem: (path, part, message) => file.problem(inFile(path), part, message),
   }
+}
+
+function keep(list: unknown, isGood: (entry: unknown) => boolean): { entries: unknown[]; indexes: number[] } {
+  const all: unknown[] = Array.isArray(list) ? list : []
+  const indexes = [...all.keys()].filter((index) => isGood(all[index]))
+  return { entries: indexes.map((index) => all[index]), indexes }
 }
 
 function pluginName(entry: unknown): string | undefined {

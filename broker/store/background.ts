@@ -43,6 +43,13 @@ export class Background {
     this.#cursors.set(clientId, cursor)
   }
 
+  /** The caller writes it now. */
+  takeCursor(clientId: string): Cursor | undefined {
+    const cursor = this.#cursors.get(clientId)
+    this.#cursors.delete(clientId)
+    return cursor
+  }
+
   forgetCursor(clientId: string): void {
     this.#cursors.delete(clientId)
   }

@@ -188,9 +188,14 @@ class LevelStore implements Store {
     this.#streams.trim(stream, upTo)
   }
 
+  /** Its cursor goes along: whoever said goodbye with everything acknowledged gets nothing twice, even after a crash. */
   putSession(session: SessionRecord): void {
     const key = keys.sessionKey(session.clientId)
     this.#put(key, records.encodeSession(key, session))
+    const cursor = this.#background.takeCursor(session.clientId)
+    if (cursor === undefined) return
+    const cursorKey = keys.cursorKey(session.clientId)
+    this.#put(cursorKey, records.encodeCursor(cursorKey, cursor))
   }
 
   deleteSession(clientId: string): void {

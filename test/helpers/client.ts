@@ -1,6 +1,6 @@
 // Real MQTT clients for tests: connected, ended after the test, and their messages collected.
 import type { TestContext } from 'node:test'
-import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
+import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 
 export interface Received {
   readonly topic: string
@@ -22,16 +22,20 @@ export interface TestClient {
 export async function connectClient(t: TestContext, url: string, options: IClientOptions = {}): Promise<TestClient> {
   const received: Received[] = []
   let waiting: (() => void)[] = []
-  const client = await connectAsync(url, { reconnectPeriod: 0, ...options }, false).catch((error: unknown) => {
-    throw error instanceof Error ? error : new Error(String(error))
-  })
+  const client = connect(url, { reconnectPeriod: 0, ...options })
+  t.after(() => client.endAsync(true))
+  // Before it is connected: what was missed may come in one piece with CONNACK.
   client.on('message', (topic, payload, packet) => {
     received.push({ topic, text: payload.toString(), packet })
     const all = waiting
     waiting = []
     for (const look of all) look()
   })
-  t.after(() => client.endAsync(true))
+  await new Promise<void>((resolve, reject) => {
+    client.once('connect', () => resolve())
+    client.once('error', reject)
+    client.once('close', () => reject(new Error(`no connection to ${url}`)))
+  })
   return {
     client,
     received,

@@ -104,6 +104,7 @@ test('frames: a megabyte that comes byte by byte takes linear time', deadline, (
   const reader = new FrameReader(mebibyte + 100)
   reader.push(Buffer.from([0x30, 0x80, 0x80, 0x40]))
   const byte = Buffer.from([5])
+  const start = process.cpuUsage()
   for (let count = 1; count < mebibyte; count++) {
     reader.push(byte)
     assert.equal(reader.next(), undefined)
@@ -112,6 +113,8 @@ test('frames: a megabyte that comes byte by byte takes linear time', deadline, (
   const frame = reader.next()
   assert.equal(frame?.body.length, mebibyte)
   assert.ok(frame.body.every((value) => value === 5))
+  // Tens of milliseconds; copying all of it for each byte takes minutes. A test's deadline cannot end a busy loop.
+  assert.ok(process.cpuUsage(start).user < 5_000_000)
 })
 
 test('frames: an announced megabyte costs no memory before its bytes come', deadline, () => {

@@ -1,6 +1,6 @@
 // Installs the dependencies when they are missing or older than the lock file. Plain Node: nothing is there before it.
 import { spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, statSync, utimesSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -10,12 +10,15 @@ export function installWhenNeeded() {
   const lock = join(root, 'package-lock.json')
   const installed = join(root, 'node_modules/.package-lock.json')
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return
-  say('installing dependencies (npm ci)')
+  say('installing dependencies (npm install)')
+  // Not `npm ci`: it refuses a lock file that lacks optional packages for other platforms, which a registry may not have.
   // `include=dev`: the compiler is needed whatever NODE_ENV says.
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
+  const args = ['install', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']
   const npm = process.env.npm_execpath
   if (npm?.endsWith('.js')) run(process.execPath, [npm, ...args])
   else run('npm', args)
+  const now = new Date()
+  utimesSync(installed, now, now)
 }
 
 /** Runs a program in this terminal; ends this process with its exit code when it fails. */

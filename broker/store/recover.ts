@@ -30,6 +30,7 @@ export async function recover(
   if (isNew) return { watermark: 0, lastBatch: 0, unneeded: [], sessions: [], wills: new Map() }
   const recovery = new Recovery(streams, retained)
   try {
+    await database.checkTables()
     // One walk over all keys: a key that belongs nowhere shows as well.
     for await (const step of database.steps(keys.everything)) {
       for (const [key, record] of step) recovery.take(key, record)

@@ -218,7 +218,9 @@ function assertHooks(hooks: object): void {
 /** A question that nobody answers is always "no": that is safe, and rarely meant. */
 function warnOfSilence(plugins: readonly LoadedPlugin[], log: PluginLog): void {
   for (const [hook, kind] of Object.entries(hookKinds) as [keyof Hooks, HookKind][]) {
-    if (kind !== 'first' || plugins.some(({ hooks }) => hooks[hook] !== undefined)) continue
+    // Enhanced authentication is an offer beside the ordinary one; most houses do without.
+    if (kind !== 'first' || hook === 'authenticateExchange' || plugins.some(({ hooks }) => hooks[hook] !== undefined))
+      continue
     log.warn({ hook }, 'no plugin answers this question, so the answer is always no')
   }
 }

@@ -260,6 +260,20 @@ function commitContract(test: StoreTest): void {
     assert.equal((await store.read([{ stream: 'a', after: 0 }], 10)).entries.length, 2)
   })
 
+  test('much that is not yet committed can be read as well', async (_t, { store }) => {
+    const payload = Buffer.alloc(1_048_576)
+    for (let n = 0; n < 20; n += 1) store.append(messageOf('a', payload), [`s${n}`])
+    const wait = committed(store)
+    store.append(messageOf('a', 'last'), ['last'])
+    for (let n = 0; n < 20; n += 1) {
+      const { entries, skipped } = await store.read([{ stream: `s${n}`, after: 0 }], 1)
+      assert.deepEqual([entries.length, skipped], [1, 0])
+    }
+    await wait
+    for (let n = 0; n < 20; n += 1)
+      assert.equal((await readAll(store, [{ stream: `s${n}`, after: 0 }])).sequences.length, 1)
+  })
+
   test('a commit with nothing to write calls back too', async (_t, { store }) => {
     await committed(store)
     assert.equal(store.failure, undefined)

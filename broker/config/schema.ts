@@ -57,7 +57,7 @@ export const listenerSchema = z.discriminatedUnion('type', [
 
 export const limitsSchema = z.strictObject({
   connectPacketMaxBytes: positive.default(16 * KiB).describe('a packet before CONNECT is accepted'),
-  packetMaxBytes: positive.max(268_435_460).default(MiB).describe('any packet'),
+  packetMaxBytes: positive.max(268_000_000).default(MiB).describe('any packet'),
   connectTimeoutMs: positive.default(10_000).describe('accept to CONNECT, TLS and WebSocket upgrade included'),
   hookTimeoutMs: positive.default(5_000).describe('an answer of authenticate or authorize; later is "no"'),
   connectionsMax: count.default(0).describe('open connections of all listeners; 0: no limit'),

@@ -192,7 +192,8 @@ export class Connection implements Link {
     const connected = this.#state === 'connected'
     this.host.counts.disconnectsSent[reasonCode] += 1
     this.host.log[connected ? 'info' : 'debug'](this.#fields({ reasonCode }), `connection ended: ${phrase}`)
-    if (connected && this.version === 5) this.#output.write(encodeDisconnect(reasonCode, this.explain(phrase)))
+    if (connected && this.version === 5)
+      this.#output.write(encodeDisconnect(reasonCode, this.explain(phrase), this.terms.maximumPacketSize))
     this.#finish(phrase, true)
     this.#leave()
   }

@@ -208,7 +208,7 @@ function sendAck(connection: Connection, packet: PublishPacket, reasonCode: Reas
 function ackBytes(connection: Connection, packet: PublishPacket, reasonCode: ReasonCode): Buffer {
   const type = packet.qos === 2 ? 'pubrec' : 'puback'
   const why = reasonCode === reason.notAuthorized ? connection.explain('not authorized') : undefined
-  return encodeAck(connection.version, type, packet.packetId, reasonCode, why)
+  return encodeAck(connection.version, type, packet.packetId, reasonCode, why, connection.terms.maximumPacketSize)
 }
 
 /** PUBREL leaves once it is on disk that the message is the client's. */

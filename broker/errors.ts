@@ -3,7 +3,6 @@
 /** The codes. A new one is added at the end with a paragraph in docs/errors.md; a test compares the two. */
 export const errorCodes = [
   'ORI_CONFIG_INVALID',
-  'ORI_CONFIG_UNREADABLE',
   'ORI_PORT_TAKEN',
   'ORI_LISTEN_FAILED',
   'ORI_TLS_INVALID',
@@ -11,9 +10,7 @@ export const errorCodes = [
   'ORI_STORE_LOCKED',
   'ORI_STORE_DAMAGED',
   'ORI_STORE_WRITE',
-  'ORI_PLUGIN_NOT_FOUND',
   'ORI_PLUGIN_SETUP',
-  'ORI_PUBLISH_REFUSED',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

@@ -25,6 +25,8 @@ export const connectionOptions = {
 
 /** The connection has this long, when no --timeout says less. */
 const connectTimeoutMs = 30_000
+/** From DISCONNECT to the end of the connection. */
+const goodbyeMs = 300
 const never = 0xffff_ffff
 const versions: Readonly<Record<string, 3 | 4 | 5>> = { '3.1': 3, '3.1.1': 4, '3': 4, '4': 4, '5': 5, '5.0': 5 }
 const schemes = ['mqtt', 'mqtts', 'ws', 'wss']
@@ -89,6 +91,8 @@ export async function connect(
       ended = true
       return new Promise((resolve) => {
         client.end(false, {}, () => resolve())
+        // DISCONNECT is on its way. What was not read any more must not keep the connection open.
+        setTimeout(() => client.stream.destroy(), goodbyeMs).unref()
       })
     },
   }

@@ -1,5 +1,7 @@
 // `oriole passwd`: a password in, the line for users.yaml out.
 import { hashPassword } from '../password.ts'
+import { saslprep } from '../saslprep.ts'
+import { makeScramSecret } from '../scram.ts'
 import { type Command, UsageError } from './command.ts'
 import { CommandError } from './fail.ts'
 import { askSecret, readStdin } from './secret-input.ts'
@@ -15,8 +17,11 @@ export const command: Command = {
 The password is asked for twice without being shown, or is the first line of standard input:
 
   oriole passwd alice                    prints   alice: "scrypt$..."
-  echo "$PASSWORD" | oriole passwd       prints   scrypt$...`,
-  options: {},
+  echo "$PASSWORD" | oriole passwd       prints   scrypt$...
+  oriole passwd --scram alice            prints   alice: "SCRAM-SHA-256$..."`,
+  options: {
+    scram: { help: 'a SCRAM-SHA-256 secret, for the users file of auth-scram' },
+  },
   positionalsMax: 1,
 
   async run(input) {
@@ -31,10 +36,19 @@ The password is asked for twice without being shown, or is the first line of sta
     if ([...password].length < shortLength) {
       process.stderr.write(`oriole: fewer than ${shortLength} characters are easily guessed; a longer one is better\n`)
     }
-    const hash = await hashPassword(password)
+    const hash = input.isSet('scram') ? await scramSecret(user, password) : await hashPassword(password)
     process.stdout.write(user === undefined ? `${hash}\n` : `${yamlKey(user)}: "${hash}"\n`)
     return 0
   },
+}
+
+async function scramSecret(user: string | undefined, password: string): Promise<string> {
+  if (user !== undefined && saslprep(user) !== user) {
+    throw new CommandError(`SCRAM does not know the username "${user}" in this form; use letters, digits and signs`)
+  }
+  const secret = await makeScramSecret(password)
+  if (secret !== undefined) return secret
+  throw new CommandError('the password has characters that SCRAM does not allow, such as control characters')
 }
 
 async function askTwice(): Promise<string> {

@@ -44,7 +44,13 @@ export interface ClientInfo {
 }
 
 /** The answer to "who is this": an identity, or a refusal with the reason for the log (never told to the client). */
-export type AuthenticateAnswer = { readonly identity: Identity } | { readonly deny: string }
+export type AuthenticateAnswer = { readonly identity: Identity } | Denial
+
+export interface Denial {
+  readonly deny: string
+  /** Another server that will take the client: MQTT 5 clients are told (Server Reference, 4.11). */
+  readonly serverReference?: string | undefined
+}
 
 /** One step of an enhanced authentication: an exchange of several packets (MQTT 5.0, 4.12). */
 export interface ExchangeStep extends Credentials {
@@ -58,9 +64,12 @@ export interface ExchangeStep extends Credentials {
   readonly client: ClientInfo | undefined
 }
 
-/** Ask further, accept, or refuse. No answer from any plugin: the method is not known here. */
+/**
+ * Ask further, accept, or refuse. No answer from any plugin: the method is not known here. `username`: who the client
+ * claims to be, as soon as that is known; failed logins are counted under it, and who has too many is refused.
+ */
 export type ExchangeAnswer =
-  | { readonly challenge: Buffer; readonly state: unknown }
+  | { readonly challenge: Buffer; readonly state: unknown; readonly username?: string | undefined }
   | { readonly identity: Identity; readonly data?: Buffer | undefined }
   | { readonly deny: string }
 

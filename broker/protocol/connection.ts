@@ -9,9 +9,9 @@ import type { QoS } from '../message.ts'
 import type { ClientInfo, Identity } from '../plugin.ts'
 import { TopicAliases } from './aliases.ts'
 import { decode } from './decode.ts'
-import { encodeAck, encodeDisconnect, encodePingresp } from './encode.ts'
+import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from './encode.ts'
 import { FrameReader } from './frames.ts'
-import { type Exchange, handleAuth } from './handle-auth.ts'
+import { type Exchange, handleAuth, refuseExchange } from './handle-auth.ts'
 import { handleConnect, refuseVersion } from './handle-connect.ts'
 import { handleAck, handlePublish } from './handle-publish.ts'
 import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts'
@@ -48,15 +48,16 @@ export class Connection implements Link {
   readonly replies: Replies
   readonly aliases = new TopicAliases()
   readonly origin: Origin = { waiting: 0 }
-  /** When the last bytes came, in milliseconds since 1970. */
+  /** When the last whole packet came, in milliseconds since 1970 (MQTT-3.1.2-22). */
   lastReceivedAt: number
   /** Asked of a connection by aedes' core, which keeps no duplicates for ours. */
   readonly duplicates = {}
   /** An enhanced authentication under way (MQTT 4.12). */
   exchange: Exchange | undefined
-  /** CONNECT named an authentication method: it may be used again while connected. */
+  /** CONNECT named an authentication method: no other may be used, and it may be used again while connected. */
   authenticated: Pick<Exchange, 'method' | 'credentials'> | undefined
   #state: State = 'waiting'
+  #welcomed = false
   #info: ClientInfo | undefined
   #session: Session | undefined
   readonly #stream: IncomingConnection['stream']
@@ -81,10 +82,9 @@ export class Connection implements Link {
     const stream = peer.stream
     this.#stream = stream
     this.#reader = new FrameReader(host.limits.connectPacketMaxBytes)
-    this.#output = new Output(stream)
-    this.replies = new Replies((bytes) => this.write(bytes))
+    this.#output = new Output(stream, host.limits.outputLowBytes, () => this.#session?.outbox.pump())
+    this.replies = new Replies((bytes) => this.#answer(bytes))
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
-    stream.on('drain', () => this.#session?.outbox.pump())
     stream.on('error', (error) => this.#lost(errorText(error)))
     stream.on('end', () => this.#lost('closed by the client'))
     stream.on('close', () => this.#lost('connection lost'))
@@ -106,12 +106,17 @@ export class Connection implements Link {
     return this.terms.version ?? 4
   }
 
+  /** Its next packet waits for us. */
+  get held(): boolean {
+    return this.#busy || this.#isFull
+  }
+
   get window(): number {
     return this.terms.window
   }
 
   get hasRoom(): boolean {
-    return this.#output.pendingBytes < this.host.limits.outputLowBytes
+    return this.#output.hasRoom
   }
 
   /** Of an opened connection. */
@@ -133,6 +138,11 @@ export class Connection implements Link {
     this.#reader.maxBytes = this.host.limits.packetMaxBytes
   }
 
+  /** CONNACK has left: from now on the client may be told DISCONNECT (MQTT-3.14.0-1). */
+  welcomed(): void {
+    this.#welcomed = true
+  }
+
   /** The client proved again who it is; its rights may have changed. */
   renewed(identity: Identity): void {
     Object.assign(this.info, { identity })
@@ -144,6 +154,7 @@ export class Connection implements Link {
     this.#output.write(bytes)
     if (this.#output.pendingBytes > this.host.limits.outputHighBytes) {
       this.host.counts.slowConsumersCut += 1
+      this.host.log.info(this.#fields({}), 'connection cut: reads too slowly')
       this.#finish('reads too slowly', true)
       this.#stream.destroy()
     }
@@ -158,21 +169,17 @@ export class Connection implements Link {
     subscriptionIds: readonly number[] | undefined,
   ): boolean {
     const { version } = this
-    const topicAlias = this.aliases.outgoing(outgoing.message.topic)
-    const bytes = outgoing.encode({
-      version,
-      qos,
-      retain,
-      dup,
-      packetId,
-      subscriptionIds: version === 5 ? subscriptionIds : undefined,
-      topicAlias: topicAlias?.alias,
-      sendTopic: topicAlias?.known !== true,
-    })
-    if (bytes.length > this.terms.maximumPacketSize) {
-      if (topicAlias !== undefined && !topicAlias.known) this.aliases.forget(outgoing.message.topic)
-      return false
+    const { maximumPacketSize } = this.terms
+    const form = { version, qos, retain, dup, packetId, subscriptionIds: version === 5 ? subscriptionIds : undefined }
+    const { topic } = outgoing.message
+    const alias = this.aliases.outgoing(topic)
+    let bytes = outgoing.encode({ ...form, topicAlias: alias?.alias, sendTopic: alias?.known !== true })
+    if (bytes.length > maximumPacketSize && alias?.known === false) {
+      // Teaching an alias costs three bytes, which may be the ones too many.
+      this.aliases.forget(topic)
+      bytes = outgoing.encode({ ...form, topicAlias: undefined, sendTopic: true })
     }
+    if (bytes.length > maximumPacketSize) return false
     this.write(bytes)
     return true
   }
@@ -189,11 +196,14 @@ export class Connection implements Link {
   /** The server ends the connection: MQTT 5 clients are told why (MQTT 4.13). */
   end(reasonCode: ReasonCode, phrase: string): void {
     if (this.#state === 'closed') return
-    const connected = this.#state === 'connected'
     this.host.counts.disconnectsSent[reasonCode] += 1
-    this.host.log[connected ? 'info' : 'debug'](this.#fields({ reasonCode }), `connection ended: ${phrase}`)
-    if (connected && this.version === 5)
-      this.#output.write(encodeDisconnect(reasonCode, this.explain(phrase), this.terms.maximumPacketSize))
+    const level = this.#state === 'connected' ? 'info' : 'debug'
+    this.host.log[level](this.#fields({ reasonCode }), `connection ended: ${phrase}`)
+    if (this.#welcomed && this.version === 5) {
+      const { maximumPacketSize } = this.terms
+      const bytes = encodeDisconnect(reasonCode, this.explain(phrase), maximumPacketSize)
+      if (bytes.length <= maximumPacketSize) this.#output.write(bytes)
+    }
     this.#finish(phrase, true)
     this.#leave()
   }
@@ -223,13 +233,22 @@ export class Connection implements Link {
     if (this.#stream.isPaused() && !this.#isFull) this.#goOn()
   }
 
+  /** Nothing can be stored: no acknowledgement, and no CONNACK, may leave. */
+  storageFailed(): void {
+    const phrase = 'storage is not available'
+    if (this.#welcomed) this.end(reason.serverBusy, phrase)
+    else {
+      const refusal = { sessionPresent: false, reasonCode: reason.serverUnavailable }
+      this.endWith(encodeConnack(this.version, refusal), phrase)
+    }
+  }
+
   get #isFull(): boolean {
     return this.#waitingBytes > waitingBytesMax || this.origin.waiting >= this.host.limits.inflightIn
   }
 
   #onData(chunk: Buffer): void {
     if (this.#state === 'closed') return
-    this.lastReceivedAt = Date.now()
     this.host.counts.bytesIn += chunk.length
     this.#reader.push(chunk)
     this.#process()
@@ -238,9 +257,14 @@ export class Connection implements Link {
   /** Takes packets one after the other; one that waits for a plugin holds up those behind it (MQTT-4.6.0-1 … -6). */
   #process(): void {
     try {
-      while (!this.#busy && this.#state !== 'closed' && !this.#isFull) {
+      while (!this.#busy && this.#state !== 'closed') {
+        if (this.#isFull) {
+          this.#stream.pause()
+          return
+        }
         const frame = this.#reader.next()
         if (frame === undefined) return
+        this.lastReceivedAt = Date.now()
         const later = this.#handle(decode(frame.header, frame.body, this.terms.version))
         if (later !== undefined) this.#wait(later)
       }
@@ -263,6 +287,8 @@ export class Connection implements Link {
 
   #goOn(): void {
     if (this.#busy || this.#state === 'closed') return
+    // The time in which we did not listen is not the client's silence.
+    this.lastReceivedAt = Date.now()
     this.#process()
     if (!this.#busy && !this.#isFull) this.#stream.resume()
   }
@@ -273,9 +299,11 @@ export class Connection implements Link {
       this.#state = 'connecting'
       return handleConnect(this, packet)
     }
+    if (this.#state === 'waiting') throw new ProtocolViolation(reason.protocolError, 'the first packet is not CONNECT')
     if (packet.type === 'auth') return handleAuth(this, packet)
-    if (this.#state !== 'connected')
-      throw new ProtocolViolation(reason.protocolError, 'the first packet is not CONNECT')
+    if (packet.type === 'disconnect') return this.#disconnect(packet)
+    // MQTT-3.1.2-30.
+    if (this.#state !== 'connected') throw new ProtocolViolation(reason.protocolError, 'only AUTH leads to CONNACK')
     switch (packet.type) {
       case 'publish':
         return handlePublish(this, packet)
@@ -292,21 +320,19 @@ export class Connection implements Link {
         this.replies.send(encodePingresp())
         this.host.emitEvent('ping', this)
         return undefined
-      case 'disconnect':
-        return this.#disconnect(packet)
     }
   }
 
   #disconnect(packet: DisconnectPacket): undefined {
-    const { session } = this
-    if (packet.sessionExpiryS !== undefined) {
+    const session = this.#session
+    if (session !== undefined && packet.sessionExpiryS !== undefined) {
       if (session.expiryS === 0 && packet.sessionExpiryS > 0) {
         throw new ProtocolViolation(reason.protocolError, 'a session that ends with its connection cannot be prolonged')
       }
       session.expiryS = Math.min(packet.sessionExpiryS, this.host.limits.sessionExpiryMaxS)
     }
     this.#goodbye = packet
-    this.#finish('disconnected by the client', packet.reasonCode === reason.disconnectWithWill)
+    this.#finish('disconnected by the client', packet.reasonCode !== reason.success)
     this.#leave()
     return undefined
   }
@@ -314,6 +340,7 @@ export class Connection implements Link {
   #failed(error: unknown): void {
     if (error instanceof ProtocolViolation) {
       if (this.#state === 'waiting' && refuseVersion(this, error)) return
+      if (this.#state === 'connecting') return refuseExchange(this, error)
       this.end(error.reasonCode as ReasonCode, error.message)
       return
     }
@@ -325,6 +352,12 @@ export class Connection implements Link {
     if (this.#state === 'closed') return
     this.#finish(phrase, true)
     this.#stream.destroy()
+  }
+
+  /** An answer that the client cannot take must not be sent, and it cannot go without (MQTT-3.1.2-24). */
+  #answer(bytes: Buffer): void {
+    if (bytes.length <= this.terms.maximumPacketSize) this.write(bytes)
+    else this.end(reason.packetTooLarge, 'an answer is larger than its Maximum Packet Size')
   }
 
   /** From here on nothing is read and nothing is answered. */

@@ -1,16 +1,20 @@
 // Enhanced authentication: CONNECT with a method, and AUTH packets to and fro until a plugin is satisfied (MQTT 4.12).
 import { noPluginAnswered } from '../hooks.ts'
-import type { Credentials } from '../plugin.ts'
+import type { Credentials, Identity } from '../plugin.ts'
 import type { Connection } from './connection.ts'
 import { encodeAuth } from './encode.ts'
 import { enter, type Opening, refuse } from './handle-connect.ts'
+import { reauthorize } from './handle-subscribe.ts'
+import type { Refusal } from './host.ts'
 import { type AuthPacket, ProtocolViolation } from './packets.ts'
-import { reason } from './reason-codes.ts'
+import { type ReasonCode, reason } from './reason-codes.ts'
 
-/** An exchange under way. */
+/** An exchange under way. One that leads to CONNACK has limits.connectTimeoutMs for all its steps. */
 export interface Exchange {
   readonly method: string
   readonly credentials: Credentials
+  /** Whom failed logins are counted for: the username of CONNECT, until the plugin knows better. */
+  username: string | undefined
   /** Of the plugin; it comes back with the next step. */
   state: unknown
   /** The CONNECT that waits for the end; undefined when a connected client proves itself again. */
@@ -19,65 +23,105 @@ export interface Exchange {
 
 /** CONNECT named a method. */
 export function beginExchange(connection: Connection, opening: Opening, method: string): Promise<void> {
-  const exchange = { method, credentials: opening.credentials, state: undefined, opening }
-  connection.exchange = exchange
-  connection.authenticated = { method, credentials: opening.credentials }
+  const { credentials } = opening
+  // The password belongs to CONNECT; it is not kept for later.
+  connection.authenticated = { method, credentials: { ...credentials, password: undefined } }
+  const exchange = { method, credentials, username: credentials.username, state: undefined, opening }
   return step(connection, exchange, opening.packet.properties.authenticationData)
 }
 
+/** Of a connection that has sent CONNECT. */
 export function handleAuth(connection: Connection, packet: AuthPacket): Promise<void> {
   const { exchange, authenticated } = connection
-  // MQTT-4.12.0-5: the method never changes; MQTT-4.12.0-6: without one in CONNECT there is no AUTH.
-  if (authenticated === undefined || packet.method !== authenticated.method) {
+  if (authenticated === undefined) {
+    throw new ProtocolViolation(reason.protocolError, 'AUTH, but CONNECT named no method')
+  }
+  if (packet.method !== authenticated.method) {
     throw new ProtocolViolation(reason.protocolError, 'AUTH with another method than CONNECT')
   }
   if (packet.reasonCode === reason.continueAuthentication) {
     if (exchange === undefined) throw new ProtocolViolation(reason.protocolError, 'AUTH goes on with nothing')
     return step(connection, exchange, packet.data)
   }
-  if (exchange !== undefined || !connection.connected) {
+  if (exchange !== undefined) {
     throw new ProtocolViolation(reason.protocolError, 'AUTH begins before the one before has ended')
   }
-  const again = { ...authenticated, state: undefined, opening: undefined }
-  connection.exchange = again
-  return step(connection, again, packet.data)
+  const { username } = authenticated.credentials
+  return step(connection, { ...authenticated, username, state: undefined, opening: undefined }, packet.data)
+}
+
+/** What breaks the standard before CONNACK is answered with one, as a failed authentication is [MQTT-4.12.0-4]. */
+export function refuseExchange(connection: Connection, violation: ProtocolViolation): void {
+  const clientId = connection.exchange?.opening?.clientId ?? ''
+  refuse(connection, clientId, { refused: connackCode(violation), because: violation.message })
+}
+
+/** CONNACK does not know all codes that a packet can break the standard with (table 3-1 of MQTT 5.0). */
+function connackCode({ reasonCode }: ProtocolViolation): ReasonCode {
+  if (reasonCode === reason.malformedPacket || reasonCode === reason.packetTooLarge) return reasonCode
+  return reason.protocolError
 }
 
 async function step(connection: Connection, exchange: Exchange, data: Buffer | undefined): Promise<void> {
-  const { host } = connection
+  const { host, peer } = connection
   const { method, credentials, state, opening } = exchange
+  connection.exchange = exchange
   const client = opening === undefined ? connection.info : undefined
   const answer = await host.hooks.authenticateExchange({ ...credentials, method, data, state, client })
   if (connection.closed) return
   if ('challenge' in answer) {
     exchange.state = answer.state
-    connection.replies.send(encodeAuth(reason.continueAuthentication, method, answer.challenge))
-    return
+    exchange.username = answer.username ?? exchange.username
+    // A connected client is no guesser: what others at its address do does not end its connection.
+    const banned = opening === undefined ? undefined : host.banned(exchange.username, peer.address)
+    if (banned !== undefined) return end(connection, exchange, banned)
+    return challenge(connection, exchange, answer.challenge)
   }
+  if ('deny' in answer) return fail(connection, exchange, answer.deny)
+  if (opening === undefined) return renew(connection, exchange, answer.identity, answer.data)
+  await enter(connection, opening, answer.identity, answer.data)
   connection.exchange = undefined
-  if ('deny' in answer) {
-    fail(connection, exchange, answer.deny)
-  } else if (opening !== undefined) {
-    await enter(connection, opening, answer.identity, answer.data)
-  } else if (answer.identity.username !== connection.info.identity.username) {
-    fail(connection, exchange, 'another user than before')
-  } else {
-    connection.renewed(answer.identity)
-    connection.replies.send(encodeAuth(reason.success, method, answer.data))
-  }
 }
 
-function fail(connection: Connection, { opening, credentials }: Exchange, because: string): void {
+/** There is no way around a challenge: a client that takes no packet of its size cannot come in [MQTT-3.1.2-24]. */
+function challenge(connection: Connection, exchange: Exchange, data: Buffer): void {
+  const bytes = encodeAuth(reason.continueAuthentication, exchange.method, data)
+  if (bytes.length <= connection.terms.maximumPacketSize) return connection.replies.send(bytes)
+  end(connection, exchange, { refused: reason.packetTooLarge, because: 'AUTH is larger than the client takes' })
+}
+
+/** Proven again: its rights are those of now. Who it is does not change, for its session belongs to its user. */
+async function renew(
+  connection: Connection,
+  exchange: Exchange,
+  identity: Identity,
+  proof: Buffer | undefined,
+): Promise<void> {
+  if (identity.username !== connection.info.identity.username) {
+    return fail(connection, exchange, 'another user than before')
+  }
+  connection.renewed(identity)
+  await reauthorize(connection)
+  if (connection.closed) return
+  connection.exchange = undefined
+  connection.replies.send(encodeAuth(reason.success, exchange.method, proof))
+}
+
+function fail(connection: Connection, exchange: Exchange, because: string): void {
   const { host, peer } = connection
   host.counts.authFailures += 1
-  if (opening === undefined) {
-    connection.end(reason.notAuthorized, 'authenticating again failed')
-    return
-  }
   if (because === noPluginAnswered) {
-    refuse(connection, opening.clientId, { refused: reason.badAuthenticationMethod, because })
-    return
+    return end(connection, exchange, { refused: reason.badAuthenticationMethod, because })
   }
-  host.loginFailed(credentials.username, peer.address)
-  refuse(connection, opening.clientId, { refused: reason.notAuthorized, because })
+  if (exchange.opening !== undefined) host.loginFailed(exchange.username, peer.address)
+  end(connection, exchange, { refused: reason.notAuthorized, because })
+}
+
+/** Before CONNACK with one [MQTT-4.12.0-4], later with DISCONNECT [MQTT-4.12.1-2]. */
+function end(connection: Connection, { opening }: Exchange, refusal: Refusal): void {
+  if (opening !== undefined) return refuse(connection, opening.clientId, refusal)
+  const { host, peer, id } = connection
+  const fields = { clientId: id, address: peer.address, listener: peer.listener, because: refusal.because }
+  host.log.info(fields, 'authenticating again failed')
+  connection.end(refusal.refused, 'authenticating again failed')
 }

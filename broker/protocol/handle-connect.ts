@@ -1,6 +1,6 @@
 // CONNECT: check, ask who it is, take the session, answer (MQTT 3.1, 3.2).
 import { randomUUID } from 'node:crypto'
-import type { ClientInfo, Credentials, Identity } from '../plugin.ts'
+import type { ClientInfo, Credentials, Denial, Identity } from '../plugin.ts'
 import type { WillRecord } from '../store/store.ts'
 import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
@@ -36,11 +36,7 @@ export async function handleConnect(connection: Connection, packet: ConnectPacke
   if (authenticationMethod !== undefined) return beginExchange(connection, opening, authenticationMethod)
   const answer = await connection.host.hooks.authenticate(credentials)
   if (connection.closed) return
-  if ('deny' in answer) {
-    connection.host.counts.authFailures += 1
-    connection.host.loginFailed(packet.username, connection.peer.address)
-    return refuse(connection, clientId, { refused: reason.badUserNameOrPassword, because: answer.deny })
-  }
+  if ('deny' in answer) return refuseLogin(connection, opening, answer)
   await enter(connection, opening, answer.identity, undefined)
 }
 
@@ -83,8 +79,7 @@ function takeTerms(connection: Connection, packet: ConnectPacket): void {
   const { properties } = packet
   const terms: ClientTerms = connection.terms
   terms.version = packet.protocolVersion
-  terms.window = packet.protocolVersion === 5 ? (properties.receiveMaximum ?? 65_535) : limits.inflightOut
-  if (properties.receiveMaximum === undefined) terms.window = limits.inflightOut
+  terms.window = properties.receiveMaximum ?? limits.inflightOut
   terms.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
   terms.problemInformation = properties.requestProblemInformation ?? true
   terms.silenceMs = keepAliveOf(packet, limits.keepaliveMaxS) * 1500
@@ -163,6 +158,15 @@ function expiryOf(connection: Connection, packet: ConnectPacket): number {
   return Math.min(packet.properties.sessionExpiryS ?? 0, sessionExpiryMaxS)
 }
 
+function refuseLogin(connection: Connection, { packet, clientId }: Opening, { deny, serverReference }: Denial): void {
+  if (serverReference !== undefined) {
+    return refuse(connection, clientId, { refused: reason.useAnotherServer, because: deny, serverReference })
+  }
+  connection.host.counts.authFailures += 1
+  connection.host.loginFailed(packet.username, connection.peer.address)
+  refuse(connection, clientId, { refused: reason.badUserNameOrPassword, because: deny })
+}
+
 export function refuse(connection: Connection, clientId: string, refusal: Refusal): void {
   const { host, peer, version } = connection
   host.counts.connectsRefused[refusal.refused] += 1
@@ -170,8 +174,15 @@ export function refuse(connection: Connection, clientId: string, refusal: Refusa
     { clientId, address: peer.address, listener: peer.listener, because: refusal.because },
     'connect refused',
   )
-  const reasonCode = refusal.refused
-  connection.endWith(encodeConnack(version, { sessionPresent: false, reasonCode }), 'connect refused')
+  const { refused: reasonCode, serverReference } = refusal
+  connection.endWith(
+    encodeConnack(version, {
+      sessionPresent: false,
+      reasonCode,
+      properties: serverReference === undefined ? undefined : { serverReference },
+    }),
+    'connect refused',
+  )
 }
 
 /** CONNACK waits until the session is stored; what the client sends meanwhile is taken up and answered after it. */
@@ -188,9 +199,11 @@ function welcome(
     properties: connection.version === 5 ? promises(connection, opening, session.expiryS, proof) : undefined,
   })
   const started = (): void => {
+    if (connection.closed) return
+    connection.welcomed()
     host.emitEvent('connackSent', connection)
     host.hooks.onConnected?.(info)
-    session.outbox.attach(connection, present)
+    session.outbox.attach(connection)
     host.emitEvent('clientReady', connection)
   }
   host.counts.connectsAccepted += 1

@@ -131,6 +131,7 @@ function makeSubscription(
   const { session, host } = connection
   const before = session.subscriptions.get(request.filter)
   const qos: QoS = decision.maxQos === undefined || request.qos < decision.maxQos ? request.qos : decision.maxQos
+  const queueing = session.persistent && qos > 0
   const parsed = parseShare(request.filter)
   const record = {
     filter: request.filter,
@@ -139,8 +140,8 @@ function makeSubscription(
     retainAsPublished: request.retainAsPublished,
     retainHandling: request.retainHandling,
     subscriptionId: packet.subscriptionId,
-    // A subscription that replaces another keeps what was queued for it (MQTT-3.8.4-3).
-    since: before?.queueing === true ? before.record.since : host.store.lastSequence,
+    // One that replaces another loses nothing (MQTT-3.8.4-4); what nobody queued for it before, it does not get now.
+    since: before !== undefined && (before.queueing || !queueing) ? before.record.since : host.store.lastSequence,
     retainedPending: retained && session.persistent,
   }
   return new Subscription(

@@ -14,6 +14,8 @@ export interface Refusal {
   readonly refused: ReasonCode
   /** A constant lower-case phrase for the log. */
   readonly because: string
+  /** Where the client shall go instead (MQTT 4.11). */
+  readonly serverReference?: string | undefined
 }
 
 export interface Opened {
@@ -34,6 +36,8 @@ export interface ConnectionHost {
   readonly log: PluginLog
   /** Before anybody is asked who it is: rates, bans, load. Undefined: welcome. */
   admit(clientId: string, username: string | undefined, address: string): Refusal | undefined
+  /** Who has failed too often lately; `admit` asks it for the username of CONNECT. */
+  banned(username: string | undefined, address: string): Refusal | undefined
   loginFailed(username: string | undefined, address: string): void
   /** Ownership, takeover and session, in one step: of any number of connections with one client id, one stays. */
   open(connection: Connection, wish: SessionWish): Opened | Refusal
@@ -57,7 +61,7 @@ export interface SessionWish {
 }
 
 export interface Ending {
-  /** The client did not say goodbye, or asked for its will (MQTT-3.1.2-8, MQTT-3.14.4-3). */
+  /** The client did not say goodbye, or not with Normal disconnection (MQTT-3.1.2-8, MQTT-3.14.4-3). */
   readonly withWill: boolean
   /** Constant lower-case phrase. */
   readonly phrase: string

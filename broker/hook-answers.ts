@@ -12,7 +12,9 @@ export function isAuthenticateAnswer(answer: unknown): boolean {
 export function isExchangeAnswer(answer: unknown): boolean {
   if (!isObject(answer)) return false
   if ('deny' in answer) return typeof answer.deny === 'string'
-  if ('challenge' in answer) return Buffer.isBuffer(answer.challenge)
+  if ('challenge' in answer) {
+    return Buffer.isBuffer(answer.challenge) && (answer.username === undefined || typeof answer.username === 'string')
+  }
   return isIdentity(answer.identity) && (answer.data === undefined || Buffer.isBuffer(answer.data))
 }
 

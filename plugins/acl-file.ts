@@ -1,7 +1,7 @@
 // acl-file: allows and denies topics by the rules of one YAML file. Deny wins over allow; no rule, no access.
 import { basename } from 'node:path'
 import { z } from 'zod'
-import { type ClientInfo, definePlugin } from '../broker/plugin.ts'
+import { type ClientInfo, definePlugin, type Identity } from '../broker/plugin.ts'
 import { createRights, type Rights, type RulesFile, rulesSchema } from './acl/rules.ts'
 
 export default definePlugin({
@@ -16,7 +16,7 @@ export default definePlugin({
     const read = (file: RulesFile) => createRights(file, (index) => basename(rules.locate([index])), name)
 
     let rightsFor = read(rules.value)
-    let known = new WeakMap<ClientInfo, Rights>()
+    let known = new WeakMap<ClientInfo, { readonly identity: Identity; readonly rights: Rights }>()
 
     rules.onChange((changed) => {
       rightsFor = read(changed)
@@ -24,11 +24,11 @@ export default definePlugin({
     })
 
     function rightsOf(client: ClientInfo): Rights {
-      let rights = known.get(client)
-      if (rights === undefined) {
-        rights = rightsFor(client)
-        known.set(client, rights)
-      }
+      const remembered = known.get(client)
+      // Who proves again who it is may come back with other groups.
+      if (remembered?.identity === client.identity) return remembered.rights
+      const rights = rightsFor(client)
+      known.set(client, { identity: client.identity, rights })
       return rights
     }
 

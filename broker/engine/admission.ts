@@ -27,14 +27,17 @@ export class Admission {
   }
 
   check(clientId: string, username: string | undefined, address: string): Refusal | undefined {
-    const now = Date.now()
-    if ((this.#failures.get(keyOf(username, address))?.bannedUntil ?? 0) > now) {
-      return { refused: reason.banned, because: 'too many wrong passwords' }
-    }
-    if (!this.#take(clientId, now)) {
+    const banned = this.banned(username, address)
+    if (banned !== undefined) return banned
+    if (!this.#take(clientId, Date.now())) {
       return { refused: reason.connectionRateExceeded, because: 'this client id connects too often' }
     }
     return undefined
+  }
+
+  banned(username: string | undefined, address: string): Refusal | undefined {
+    const bannedUntil = this.#failures.get(keyOf(username, address))?.bannedUntil ?? 0
+    return bannedUntil > Date.now() ? { refused: reason.banned, because: 'too many wrong passwords' } : undefined
   }
 
   loginFailed(username: string | undefined, address: string): void {

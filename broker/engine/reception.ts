@@ -97,6 +97,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     return this.#admission.check(clientId, username, address)
   }
 
+  banned(username: string | undefined, address: string): Refusal | undefined {
+    return this.#admission.banned(username, address)
+  }
+
   loginFailed(username: string | undefined, address: string): void {
     this.#admission.loginFailed(username, address)
   }

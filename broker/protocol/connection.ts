@@ -340,8 +340,8 @@ export class Connection implements Link {
   #failed(error: unknown): void {
     if (error instanceof ProtocolViolation) {
       if (this.#state === 'waiting' && refuseVersion(this, error)) return
-      if (this.#state === 'connecting') return refuseExchange(this, error)
-      this.end(error.reasonCode as ReasonCode, error.message)
+      if (this.#state === 'connecting') refuseExchange(this, error)
+      else this.end(error.reasonCode as ReasonCode, error.message)
       return
     }
     this.host.log.error(this.#fields({ error: errorText(error) }), 'a packet could not be handled')

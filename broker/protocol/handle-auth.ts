@@ -74,20 +74,24 @@ async function step(connection: Connection, exchange: Exchange, data: Buffer | u
     exchange.username = answer.username ?? exchange.username
     // A connected client is no guesser: what others at its address do does not end its connection.
     const banned = opening === undefined ? undefined : host.banned(exchange.username, peer.address)
-    if (banned !== undefined) return end(connection, exchange, banned)
-    return challenge(connection, exchange, answer.challenge)
+    if (banned === undefined) challenge(connection, exchange, answer.challenge)
+    else end(connection, exchange, banned)
+    return
   }
-  if ('deny' in answer) return fail(connection, exchange, answer.deny)
-  if (opening === undefined) return renew(connection, exchange, answer.identity, answer.data)
-  await enter(connection, opening, answer.identity, answer.data)
+  if ('deny' in answer) {
+    fail(connection, exchange, answer.deny)
+    return
+  }
+  if (opening === undefined) await renew(connection, exchange, answer.identity, answer.data)
+  else await enter(connection, opening, answer.identity, answer.data)
   connection.exchange = undefined
 }
 
 /** There is no way around a challenge: a client that takes no packet of its size cannot come in [MQTT-3.1.2-24]. */
 function challenge(connection: Connection, exchange: Exchange, data: Buffer): void {
   const bytes = encodeAuth(reason.continueAuthentication, exchange.method, data)
-  if (bytes.length <= connection.terms.maximumPacketSize) return connection.replies.send(bytes)
-  end(connection, exchange, { refused: reason.packetTooLarge, because: 'AUTH is larger than the client takes' })
+  if (bytes.length <= connection.terms.maximumPacketSize) connection.replies.send(bytes)
+  else end(connection, exchange, { refused: reason.packetTooLarge, because: 'AUTH is larger than the client takes' })
 }
 
 /** Proven again: its rights are those of now. Who it is does not change, for its session belongs to its user. */
@@ -98,28 +102,30 @@ async function renew(
   proof: Buffer | undefined,
 ): Promise<void> {
   if (identity.username !== connection.info.identity.username) {
-    return fail(connection, exchange, 'another user than before')
+    fail(connection, exchange, 'another user than before')
+    return
   }
   connection.renewed(identity)
   await reauthorize(connection)
-  if (connection.closed) return
-  connection.exchange = undefined
-  connection.replies.send(encodeAuth(reason.success, exchange.method, proof))
+  if (!connection.closed) connection.replies.send(encodeAuth(reason.success, exchange.method, proof))
 }
 
 function fail(connection: Connection, exchange: Exchange, because: string): void {
   const { host, peer } = connection
   host.counts.authFailures += 1
-  if (because === noPluginAnswered) {
-    return end(connection, exchange, { refused: reason.badAuthenticationMethod, because })
+  const refused = because === noPluginAnswered ? reason.badAuthenticationMethod : reason.notAuthorized
+  if (exchange.opening !== undefined && refused === reason.notAuthorized) {
+    host.loginFailed(exchange.username, peer.address)
   }
-  if (exchange.opening !== undefined) host.loginFailed(exchange.username, peer.address)
-  end(connection, exchange, { refused: reason.notAuthorized, because })
+  end(connection, exchange, { refused, because })
 }
 
 /** Before CONNACK with one [MQTT-4.12.0-4], later with DISCONNECT [MQTT-4.12.1-2]. */
 function end(connection: Connection, { opening }: Exchange, refusal: Refusal): void {
-  if (opening !== undefined) return refuse(connection, opening.clientId, refusal)
+  if (opening !== undefined) {
+    refuse(connection, opening.clientId, refusal)
+    return
+  }
   const { host, peer, id } = connection
   const fields = { clientId: id, address: peer.address, listener: peer.listener, because: refusal.because }
   host.log.info(fields, 'authenticating again failed')

@@ -25,7 +25,7 @@ const usernameSchema = z
   .refine((name) => !/[\u0000-\u001f\u007f-\u009f]/.test(name), 'must not contain control characters')
   .refine((name) => name.normalize('NFC') === name, 'must be in Unicode normal form NFC; type it again')
 
-const userSchema = z.strictObject({
+export const userSchema = z.strictObject({
   password: hashSchema.describe('a hash made with `oriole passwd`'),
   groups: z.array(z.string().min(1)).default([]),
   roles: z.array(z.string().min(1)).default([]),

@@ -20,7 +20,7 @@ export interface DeliveryHouse {
   keepForOne(message: Message, session: Session): number
   /** The session's cursor moved: it is written within 200 ms. */
   markMoved(session: Session): void
-  /** A message of a shared subscription that its receiver did not acknowledge. True: another member gets it. */
+  /** A message of a shared subscription that its receiver did not acknowledge. True: another member will get it. */
   passOn(delivery: Delivery, from: Session): boolean
   /** Messages fell off a bounded queue before the session could read them. */
   tellSkipped(session: Session, messages: number): void

@@ -21,24 +21,24 @@ const queuedOverheadBytes = 200
 const readMessages = 200
 
 export class Outbox {
-  readonly window = new Window()
+  readonly window: Window
   readonly #house: DeliveryHouse
   readonly #session: Session
   readonly #walks: RetainedWalks
   #link: Link | undefined
-  /** Sent on an earlier connection and not acknowledged: to be sent again, before all else. */
+  /** Sent on an earlier connection and not acknowledged: to be sent again, before all else. The next one is the last. */
   #resend: Inflight[] = []
   /** Read from the log, waiting for the window. */
   readonly #backlog = new Fifo<Delivery>()
   /** Live messages, waiting for the window; above `queueBytes` they are left to the log, or the client is cut. */
   readonly #live = new Fifo<Delivery>()
   #liveBytes = 0
-  /** True: between `#readUpTo` and the live feed messages are missing; they are in the log. */
-  #behind = false
+  /** True: between `#readUpTo` and the live feed messages are missing; they are in the log. Always so while offline. */
+  #behind = true
   #reading = false
   /** While a read runs: live messages collect, and none was lost since it began. */
   #collecting = false
-  /** Everything up to here was sent, queued, or does not concern the session. */
+  /** While behind: everything up to here was sent, queued, or does not concern the session. */
   #readUpTo: number
   /** Something is read from or written to disk that must come first; nothing is sent meanwhile. */
   #gated = false
@@ -46,6 +46,7 @@ export class Outbox {
   constructor(house: DeliveryHouse, session: Session) {
     this.#house = house
     this.#session = session
+    this.window = new Window(session.persistent)
     this.#readUpTo = house.fedSequence
     this.#walks = new RetainedWalks(house, session)
   }
@@ -60,11 +61,11 @@ export class Outbox {
     if (cursor !== undefined) this.window.recover(cursor)
   }
 
-  /** A connection serves the session from now on. */
-  attach(link: Link, resumed: boolean): void {
+  /** A connection serves the session from now on. What is not in the log begins with the live feed. */
+  attach(link: Link): void {
     this.#link = link
-    this.#behind = resumed
-    this.#resend = this.window.unacknowledged()
+    this.#behind = this.#session.persistent
+    this.#resend = this.window.unacknowledged().reverse()
     const unknown = this.#resend.filter((entry) => !entry.released && entry.delivery === undefined)
     if (unknown.length > 0) this.#loadThenPump(link, unknown)
     else this.pump()
@@ -73,17 +74,16 @@ export class Outbox {
   /** The connection is gone. What a persistent session did not get is in the log. */
   detach(): void {
     if (this.#link === undefined) return
-    const shared = this.#takeShared()
     this.#link = undefined
     this.#gated = false
     this.#reading = false
     this.#collecting = false
-    this.#passOn(shared)
-    if (this.#session.persistent) {
-      const cursor = this.cursor()
-      this.#readUpTo = cursor.position
-      this.#house.store.putCursor(this.#session.clientId, cursor)
-    }
+    this.#resend = []
+    this.#passOnShared()
+    const cursor = this.cursor()
+    this.#readUpTo = cursor.position
+    this.#behind = true
+    if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, cursor)
     this.#backlog.clear()
     this.#clearLive()
   }
@@ -98,9 +98,10 @@ export class Outbox {
       return
     }
     if (this.#behind && !this.#collecting) return
-    if (!this.#behind && delivery.outgoing.sequence > this.#readUpTo) this.#readUpTo = delivery.outgoing.sequence
-    if (!this.#waiting && this.#mayAdd(link) && !this.#needsGate(delivery)) {
-      this.#send(link, delivery, this.window.add(delivery))
+    if (!this.#behind && !this.#waiting && this.#mayAdd(link)) {
+      const packetId = this.window.add(delivery)
+      if (this.#needsGate(delivery)) this.#sendWhenWritten(link, [this.window.get(packetId)!])
+      else this.#send(link, delivery, packetId)
       return
     }
     this.#live.push(delivery)
@@ -119,6 +120,7 @@ export class Outbox {
   acknowledged(packetId: number, qos: 1 | 2): boolean {
     const entry = this.window.remove(packetId, qos)
     if (entry === undefined) return false
+    this.#forgetResend(entry)
     if (this.#session.persistent) this.#house.markMoved(this.#session)
     if (entry.delivery !== undefined) this.#told(entry.delivery)
     this.pump()
@@ -129,6 +131,7 @@ export class Outbox {
   received(packetId: number): boolean {
     const entry = this.window.release(packetId)
     if (entry === undefined) return false
+    this.#forgetResend(entry)
     if (entry.delivery !== undefined) this.#told(entry.delivery)
     entry.delivery = undefined
     if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, this.cursor())
@@ -138,28 +141,30 @@ export class Outbox {
   /** Sends what may be sent now. Called whenever room comes back: an acknowledgement, a drained socket, a read. */
   pump(): void {
     const link = this.#link
-    if (link === undefined || this.#gated) return
-    while (this.#resend.length > 0 && link.hasRoom) this.#sendAgain(link, this.#resend.shift()!)
-    if (this.#resend.length > 0) return
+    if (link === undefined || this.#gated || !this.#sendUnacknowledged(link)) return
     const gated: Inflight[] = []
     const mayAdd = (): boolean => this.#mayAdd(link)
-    for (;;) {
+    // A write may end the connection, and then nothing here is ours any more.
+    while (this.#link === link) {
       const delivery = this.#next(link, mayAdd)
       if (delivery === undefined) break
+      if (delivery.outgoing.isExpired()) {
+        this.#giveUp(0, delivery, 'expired')
+        continue
+      }
       const packetId = delivery.qos === 0 ? 0 : this.window.add(delivery)
       if (packetId > 0 && (gated.length > 0 || this.#needsGate(delivery))) gated.push(this.window.get(packetId)!)
       else this.#send(link, delivery, packetId)
     }
+    if (this.#link !== link) return
     if (gated.length > 0) this.#sendWhenWritten(link, gated)
     if (this.#behind && !this.#reading && this.#backlog.length === 0) void this.#read(link)
   }
 
   /** How far the session has come: what the store must keep of it. */
   cursor(): Cursor {
-    const waiting = this.#backlog.peek() ?? this.#live.peek()
-    const seen = this.#behind ? this.#readUpTo : Math.max(this.#readUpTo, this.#house.fedSequence)
-    const sequence = waiting?.outgoing.sequence ?? 0
-    return this.window.cursor(sequence === 0 ? seen : Math.min(seen, sequence - 1))
+    const seen = this.#behind ? this.#readUpTo : this.#house.fedSequence
+    return this.window.cursor(Math.min(seen, firstSequence(this.#backlog) - 1, firstSequence(this.#live) - 1))
   }
 
   get #waiting(): boolean {
@@ -175,6 +180,24 @@ export class Outbox {
     return delivery.qos === 2 && this.#session.persistent
   }
 
+  /** False: some must still wait. They count against the window, because the client may take fewer than before. */
+  #sendUnacknowledged(link: Link): boolean {
+    while (this.#link === link) {
+      const entry = this.#resend[this.#resend.length - 1]
+      if (entry === undefined) return true
+      const outstanding = this.window.size - this.#resend.length
+      if (!link.hasRoom || (!entry.released && outstanding >= link.window)) return false
+      this.#resend.pop()
+      this.#sendAgain(link, entry)
+    }
+    return false
+  }
+
+  /** It was acknowledged, or received, before it was sent again. */
+  #forgetResend(entry: Inflight): void {
+    if (this.#resend.length > 0) this.#resend = this.#resend.filter((other) => other !== entry)
+  }
+
   #next(link: Link, mayAdd: () => boolean): Delivery | undefined {
     if (this.#backlog.length > 0) return mayAdd() ? this.#backlog.shift() : undefined
     if (!this.#behind && this.#live.length > 0) {
@@ -186,16 +209,16 @@ export class Outbox {
     return this.#walks.take(link, mayAdd, () => this.pump())
   }
 
+  /** What leaves at once is not too late, also if its Message Expiry Interval is 0; what waited was looked at before. */
   #send(link: Link, delivery: Delivery, packetId: number): void {
     const { outgoing, qos, retain, subscriptionIds } = delivery
-    if (outgoing.isExpired()) this.#giveUp(packetId, delivery, 'expired')
-    else if (!link.sendPublish(outgoing, qos, retain, false, packetId, subscriptionIds)) {
+    if (!link.sendPublish(outgoing, qos, retain, false, packetId, subscriptionIds)) {
       this.#giveUp(packetId, delivery, 'too_large')
     } else if (qos === 0) this.#told(delivery)
+    else if (this.#session.persistent) this.#house.markMoved(this.#session)
   }
 
   #sendAgain(link: Link, entry: Inflight): void {
-    if (!this.window.has(entry)) return
     if (entry.released) link.sendPubrel(entry.packetId, reason.success)
     else if (entry.delivery !== undefined) {
       const { outgoing, qos, retain, subscriptionIds } = entry.delivery
@@ -226,9 +249,11 @@ export class Outbox {
     store.putCursor(this.#session.clientId, this.cursor())
     store.commit((error) => {
       if (this.#link !== link) return
-      if (error !== undefined) return link.end(reason.serverUnavailable, 'storage is not available')
+      if (error !== undefined) return link.end(reason.serverBusy, 'storage is not available')
+      for (const entry of entries) {
+        if (this.#link === link && entry.delivery !== undefined) this.#send(link, entry.delivery, entry.packetId)
+      }
       this.#gated = false
-      for (const entry of entries) if (entry.delivery !== undefined) this.#send(link, entry.delivery, entry.packetId)
       this.pump()
     })
   }
@@ -243,6 +268,7 @@ export class Outbox {
         if (message === undefined) this.window.drop(entry)
         else entry.delivery = owed(this.#house, this.#session, message, entry.sequence, entry.qos)
       }
+      this.#resend = this.#resend.filter((entry) => this.window.has(entry))
       this.#gated = false
       this.pump()
     }
@@ -276,7 +302,7 @@ export class Outbox {
       { clientId: this.#session.clientId, error: errorText(error) },
       'reading queued messages failed',
     )
-    link.end(reason.serverUnavailable, 'storage is not available')
+    link.end(reason.serverBusy, 'storage is not available')
   }
 
   /** Too many wait. The log has them, for a session that is in the log; any other cannot be served any more. */
@@ -287,11 +313,12 @@ export class Outbox {
       return
     }
     if (!this.#behind) {
-      this.#readUpTo = Math.min(this.#readUpTo, (this.#live.peek()?.outgoing.sequence ?? 1) - 1)
+      this.#readUpTo = Math.min(this.#house.fedSequence, firstSequence(this.#live) - 1)
       this.#behind = true
     }
     this.#clearLive()
     this.#collecting = false
+    this.pump()
   }
 
   #clearLive(): void {
@@ -300,28 +327,27 @@ export class Outbox {
   }
 
   /**
-   * Messages of shared subscriptions that this client did not acknowledge. QoS 2 that was begun stays, because only
-   * the same client can end it (MQTT-4.8.2-4, -5).
+   * Messages of shared subscriptions that this client did not acknowledge go to other members. QoS 2 that was begun
+   * stays, because only the same client can end it (MQTT-4.8.2-4, -5).
    */
-  #takeShared(): Delivery[] {
-    const shared: Delivery[] = []
-    for (const { delivery } of this.window.unacknowledged()) {
-      if (delivery?.share !== undefined && delivery.qos === 1) shared.push(delivery)
+  #passOnShared(): void {
+    for (const { packetId, delivery } of this.window.unacknowledged()) {
+      if (delivery?.share === undefined || delivery.qos !== 1) continue
+      if (this.#house.passOn(delivery, this.#session)) this.window.remove(packetId, 1)
     }
     for (const waiting of [this.#backlog, this.#live]) {
-      for (const delivery of waiting) if (delivery.share !== undefined) shared.push(delivery)
+      for (const delivery of waiting) {
+        if (delivery.share === undefined || !this.#house.passOn(delivery, this.#session)) continue
+        this.window.markDone(delivery.outgoing.sequence)
+      }
     }
-    return shared
   }
+}
 
-  #passOn(shared: readonly Delivery[]): void {
-    for (const delivery of shared) {
-      if (!this.#house.passOn(delivery, this.#session)) continue
-      const entry = this.window.unacknowledged().find((other) => other.delivery === delivery)
-      if (entry !== undefined) this.window.remove(entry.packetId, entry.qos)
-      else this.window.markDone(delivery.outgoing.sequence)
-    }
-  }
+/** Of the log, among those that wait; they are in its order. Infinity: none of them is in the log. */
+function firstSequence(waiting: Iterable<Delivery>): number {
+  for (const { outgoing } of waiting) if (outgoing.sequence > 0) return outgoing.sequence
+  return Number.POSITIVE_INFINITY
 }
 
 function sizeOf(delivery: Delivery): number {

@@ -10,14 +10,26 @@ const joinBytes = 65_536
 
 export class Output {
   readonly #stream: Duplex
+  readonly #lowBytes: number
+  readonly #onRoom: () => void
+  /** Somebody was told that there is no room. */
+  #awaited = false
   #chunks: Buffer[] = []
   #bytes = 0
   #listed = false
-  /** All bytes that were handed to the stream. */
-  sentBytes = 0
 
-  constructor(stream: Duplex) {
+  /** `onRoom` is called when there is room again, after `hasRoom` said that there is none. */
+  constructor(stream: Duplex, lowBytes: number, onRoom: () => void) {
     this.#stream = stream
+    this.#lowBytes = lowBytes
+    this.#onRoom = onRoom
+  }
+
+  /** Below the low mark. */
+  get hasRoom(): boolean {
+    if (this.pendingBytes < this.#lowBytes) return true
+    this.#awaited = true
+    return false
   }
 
   /** Bytes that have not left the process. */
@@ -47,16 +59,22 @@ export class Output {
     this.#bytes = 0
     const stream = this.#stream
     if (stream.destroyed || stream.writableEnded) return
-    this.sentBytes += bytes
     if (chunks.length === 1) {
-      stream.write(chunks[0])
+      stream.write(chunks[0], this.#left)
     } else if (bytes <= joinBytes) {
-      stream.write(Buffer.concat(chunks, bytes))
+      stream.write(Buffer.concat(chunks, bytes), this.#left)
     } else {
       stream.cork()
-      for (const chunk of chunks) stream.write(chunk)
+      for (const chunk of chunks) stream.write(chunk, this.#left)
       stream.uncork()
     }
+  }
+
+  /** The stream's own `drain` would not do: it comes only after writes above the stream's mark, which is not ours. */
+  readonly #left = (): void => {
+    if (!this.#awaited || this.pendingBytes >= this.#lowBytes) return
+    this.#awaited = false
+    this.#onRoom()
   }
 }
 

@@ -22,6 +22,12 @@ export class Window {
   /** Sequence numbers acknowledged while an earlier one was not. Bounded by the window: `cursor` forgets the rest. */
   #acknowledged: Set<number> | undefined
   #lastPacketId = 0
+  readonly #inLog: boolean
+
+  /** `inLog`: the session reads the log, and what was acknowledged must be remembered until its position covers it. */
+  constructor(inLog: boolean) {
+    this.#inLog = inLog
+  }
 
   get size(): number {
     return this.#entries.size
@@ -46,7 +52,7 @@ export class Window {
     do packetId = packetId === highestPacketId ? 1 : packetId + 1
     while (this.#entries.has(packetId))
     this.#lastPacketId = packetId
-    const { sequence } = delivery.outgoing
+    const sequence = this.#inLog ? delivery.outgoing.sequence : 0
     this.#entries.set(packetId, {
       packetId,
       sequence,
@@ -76,7 +82,7 @@ export class Window {
 
   /** This message of the log does not concern the session any more. */
   markDone(sequence: number): void {
-    if (sequence === 0) return
+    if (sequence === 0 || !this.#inLog) return
     this.#acknowledged ??= new Set()
     this.#acknowledged.add(sequence)
   }

@@ -77,16 +77,25 @@ export class Dispatcher {
     return sequence
   }
 
-  /** A shared message that `from` did not acknowledge goes to another member. False: nobody else is there. */
+  /**
+   * A shared message that `from` did not acknowledge goes to another member, by the way of every message: the log,
+   * the commit, and then the receiver. False: nobody else is there.
+   */
   passOn(delivery: Delivery, from: Session): boolean {
-    const subscription = delivery.share
-    if (subscription?.share === undefined) return false
-    const group = this.#router.find(subscription.filter)?.groups?.get(subscription.share)
-    const member = group?.pick(delivery.outgoing.message, subscription)
-    if (member === undefined || member.session === from || (from.persistent && member.slot < 0)) return false
+    const left = delivery.share
+    if (left?.share === undefined) return false
     const { message } = delivery.outgoing
-    const sequence = member.queueing ? this.keepForOne(message, member.session) : 0
-    if (member.slot >= 0) this.#offerOne(member, new Outgoing(message, sequence))
+    const group = this.#router.find(left.filter)?.groups?.get(left.share)
+    const member = group?.pick(message, from.subscriptions.get(left.record.filter) ?? left)
+    if (member === undefined) return false
+    // Whose messages are kept gets them when it is back: others who are away are no better.
+    if (member.slot < 0 && from.persistent && !from.ended) return false
+    const sequence = member.queueing ? this.#house.store.append(message, [privateStream(member.session.clientId)]) : 0
+    const publication = { outgoing: new Outgoing(message, sequence), routes: [], picked: [member] }
+    this.#house.store.commit((error) => {
+      if (error === undefined) this.#feed(publication)
+      else this.#house.counts.messagesDropped.not_stored += 1
+    })
     return true
   }
 
@@ -127,15 +136,15 @@ export class Dispatcher {
     this.#offer(subscription.session, outgoing, terms, subscription.share === undefined ? undefined : subscription)
   }
 
-  /** The member that was picked may have left while the message was being stored. */
-  #offerPicked(subscription: Subscription, outgoing: Outgoing): void {
-    if (subscription.slot >= 0) {
-      this.#offerOne(subscription, outgoing)
-      return
+  /** The member that was picked may have left, or subscribed anew, while the message was being stored. */
+  #offerPicked(picked: Subscription, outgoing: Outgoing): void {
+    const { session, record } = picked
+    const now = session.subscriptions.get(record.filter)
+    if (now !== undefined && now.slot >= 0) this.#offerOne(now, outgoing)
+    else if (now?.queueing !== true) {
+      const terms = termsOf(picked, outgoing.message)
+      if (terms !== undefined && terms.qos > 0) this.passOn({ outgoing, ...terms, share: picked }, session)
     }
-    const terms = termsOf(subscription, outgoing.message)
-    if (terms === undefined || terms.qos === 0 || subscription.queueing) return
-    this.passOn({ outgoing, ...terms, share: subscription }, subscription.session)
   }
 
   #offer(session: Session, outgoing: Outgoing, terms: Terms, share: Subscription | undefined): void {

@@ -1,4 +1,5 @@
 // Where connections arrive and leave: admission, takeover, sessions and wills; the house that they live in.
+import type { Delivery } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import type { Session } from '../delivery/session.ts'
 import type { Subscription } from '../delivery/subscription.ts'
@@ -20,6 +21,8 @@ export type ClientEvent = 'client' | 'clientReady' | 'clientDisconnect' | 'ping'
 
 /** What the broker wants to hear. */
 export interface Audience {
+  /** False: nobody wants to be told of messages. */
+  readonly listens: boolean
   told(message: Message, client: ClientInfo | undefined): void
   emitEvent(event: ClientEvent, connection: Connection): void
   /** How many clients are connected now. */
@@ -42,6 +45,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   /** Sessions whose cursor moved since the last checkpoint. */
   #moved = new Set<Session>()
   #audience!: Audience
+  #closing = false
 
   constructor(parts: BrokerParts, dispatcher: Dispatcher, router: Router<Subscription>) {
     this.limits = parts.limits
@@ -83,7 +87,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   recover({ sessions, wills }: Recovered): void {
     this.#dispatcher.enter(this)
     for (const found of sessions) this.sessions.recover(found)
-    this.wills.recover(wills)
+    this.wills.recover(wills, (clientId) => this.sessions.get(clientId)?.expiryS ?? 0)
   }
 
   accept(incoming: IncomingConnection): Connection {
@@ -134,6 +138,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   }
 
   publish(message: Message, origin: Origin | undefined, published: Published): void {
+    if (this.hooks.onPublished === undefined && !this.#audience.listens) {
+      this.#dispatcher.publish(message, origin, published)
+      return
+    }
     this.#dispatcher.publish(message, origin, (error, matched) => {
       published(error, matched)
       if (error !== undefined) return
@@ -159,8 +167,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     return this.#dispatcher.keepForOne(message, session)
   }
 
-  passOn(...args: Parameters<DeliveryHouse['passOn']>): boolean {
-    return this.#dispatcher.passOn(...args)
+  /** When all leave at once, only those whose messages nobody keeps pass them on. */
+  passOn(delivery: Delivery, from: Session): boolean {
+    if (this.#closing && from.persistent) return false
+    return this.#dispatcher.passOn(delivery, from)
   }
 
   markMoved(session: Session): void {
@@ -182,7 +192,9 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     for (const connection of this.#connections) {
       if (connection.connected) {
         const silentMs = now - connection.lastReceivedAt
-        if (silentMs > connection.terms.silenceMs) connection.end(reason.keepAliveTimeout, 'keepalive timeout')
+        // Whom we do not listen to cannot be heard.
+        if (silentMs > connection.terms.silenceMs && !connection.held)
+          connection.end(reason.keepAliveTimeout, 'keepalive timeout')
       } else if (!connection.closed && now - connection.peer.acceptedAt > this.limits.connectTimeoutMs) {
         connection.end(reason.maximumConnectTime, 'not connected in time')
       }
@@ -203,6 +215,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   }
 
   close(): void {
+    this.#closing = true
     for (const connection of this.#connections) connection.close()
   }
 

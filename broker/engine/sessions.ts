@@ -129,11 +129,12 @@ export class Sessions {
   subscribe(subscription: Subscription): void {
     const { session, record } = subscription
     const before = session.subscriptions.get(record.filter)
-    if (before !== undefined) this.#leave(before)
     this.#enter(subscription)
     if (session.disconnectedAt === undefined) {
       this.#router.setOnline(subscription.filter, subscription.share, subscription, true)
     }
+    // Only now, so that the route stays: messages on their way through the commit hold on to it (MQTT-3.8.4-4).
+    if (before !== undefined) this.#leave(before)
     if (session.persistent) this.#house.store.putSubscription(session.clientId, record)
   }
 

@@ -37,13 +37,14 @@ export class Wills {
     this.#house.store.putWill(info.id, will)
   }
 
-  /** What the store kept: those clients died with the broker. */
-  recover(wills: ReadonlyMap<string, WillRecord>): void {
+  /** What the store kept: those clients died with the broker. Whose session is gone waits no longer. */
+  recover(wills: ReadonlyMap<string, WillRecord>, sessionExpiryS: (clientId: string) => number): void {
     const now = Date.now()
     for (const [clientId, will] of wills) {
       const armed = { clientId, will, info: formerClient(clientId, will) }
       this.#armed.set(clientId, armed)
-      this.#delay(armed, will.firesAt ?? now + will.delayS * 1000)
+      const delayS = Math.min(will.delayS, sessionExpiryS(clientId))
+      this.#delay(armed, Math.min(will.firesAt ?? Number.POSITIVE_INFINITY, now + delayS * 1000))
     }
   }
 
@@ -69,7 +70,8 @@ export class Wills {
   fire(clientId: string): void {
     const armed = this.#armed.get(clientId)
     if (armed === undefined) return
-    this.disarm(clientId)
+    this.#armed.delete(clientId)
+    this.#due.clear(armed)
     void this.#publish(armed)
   }
 
@@ -90,13 +92,21 @@ export class Wills {
     if (!decision.allow) {
       this.#house.counts.aclDenied.will += 1
       this.#house.log.info({ clientId, topic: message.topic, because: decision.because }, 'will refused')
-      return
+      return this.#forget(clientId)
     }
     const { onPublish } = this.#house.hooks
     const changed = onPublish === undefined ? publishedNow(message) : await onPublish(publishedNow(message), info)
-    if (changed === null) return
-    this.#house.counts.willsPublished += 1
-    this.#house.publish(changed)
+    if (changed !== null) {
+      this.#house.counts.willsPublished += 1
+      this.#house.publish(changed)
+    }
+    this.#forget(clientId)
+  }
+
+  /** In the same batch as the published message: a crash neither loses the will nor publishes it again. */
+  #forget(clientId: string): void {
+    // The client may have come back with another will, which replaced this one in the store.
+    if (!this.#armed.has(clientId)) this.#house.store.deleteWill(clientId)
   }
 }
 

@@ -1,11 +1,12 @@
 // CONNECT: check, ask who it is, take the session, answer (MQTT 3.1, 3.2).
+import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import type { ClientInfo, Credentials, Denial, Identity } from '../plugin.ts'
 import type { WillRecord } from '../store/store.ts'
 import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
 import { beginExchange } from './handle-auth.ts'
-import { sendWhenStored } from './handle-publish.ts'
+import { isSys, sendWhenStored } from './handle-publish.ts'
 import { reauthorize } from './handle-subscribe.ts'
 import type { Opened, Refusal } from './host.ts'
 import type { ConnectPacket, ProtocolViolation, Will } from './packets.ts'
@@ -140,8 +141,12 @@ async function checkWill(connection: Connection, info: ClientInfo, will: Will): 
   if (problem !== undefined) return { refused: reason.topicNameInvalid, because: `will: ${problem}` }
   if (will.payload.length > limits.willMaxBytes)
     return { refused: reason.packetTooLarge, because: 'the will is too large' }
+  if (will.properties?.payloadFormat === 1 && !isUtf8(will.payload))
+    return { refused: reason.payloadFormatInvalid, because: 'the payload of the will is not UTF-8' }
+  if (will.retain && will.payload.length > limits.retainedMaxBytes)
+    return { refused: reason.quotaExceeded, because: 'the retained will is too large' }
   const question = { topic: will.topic, qos: will.qos, retain: will.retain, will: true }
-  const decision = will.topic.startsWith('$SYS/')
+  const decision = isSys(will.topic)
     ? { allow: false, because: 'nobody publishes to $SYS' }
     : await hooks.authorizePublish(info, question)
   if (!decision.allow) {

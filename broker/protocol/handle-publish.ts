@@ -51,7 +51,7 @@ export function handleAck(connection: Connection, packet: AckPacket): undefined 
   }
 }
 
-function isSys(topic: string): boolean {
+export function isSys(topic: string): boolean {
   return topic.startsWith('$SYS') && (topic.length === 4 || topic.charCodeAt(4) === 47)
 }
 
@@ -121,35 +121,52 @@ function messageOf(connection: Connection, packet: PublishPacket, topic: string)
 
 /** `message` null: a plugin dropped it; the publisher is not to blame and is answered as if it had arrived. */
 function accept(connection: Connection, packet: PublishPacket, message: Message | null): void {
-  const { host, origin } = connection
   if (connection.closed) return
   if (message === null) {
-    host.counts.messagesDropped.plugin += 1
-    if (packet.qos > 0) sendAck(connection, packet, reason.success)
-    return
-  }
-  if (packet.qos === 0) {
-    host.publish(message, origin, ignore)
-    return
-  }
-  const mustStore = packet.qos === 2 && keepPacketId(connection, packet.packetId)
-  let answered: { readonly matched: boolean } | undefined
-  let later: (() => void) | undefined
-  const bytes = message.payload.length + message.topic.length
-  host.publish(message, origin, (error, matched) => {
-    if (error !== undefined) {
-      if (later !== undefined) connection.removeWaiting(bytes)
-      connection.end(reason.serverUnavailable, 'storage is not available')
-      return
-    }
-    answered = { matched }
-    later?.()
+    connection.host.counts.messagesDropped.plugin += 1
+    acknowledgeDropped(connection, packet)
+  } else if (packet.qos === 0) publishUnacknowledged(connection, message)
+  else publishAcknowledged(connection, packet, message)
+}
+
+function acknowledgeDropped(connection: Connection, packet: PublishPacket): void {
+  if (packet.qos === 0) return
+  connection.host.counts.acksSent += 1
+  const bytes = ackBytes(connection, packet, reason.success)
+  if (packet.qos === 2 && keepPacketId(connection, packet.packetId)) sendWhenStored(connection, bytes)
+  else connection.replies.send(bytes)
+}
+
+/** Behind stored messages of the same client it waits with them, and counts with them. */
+function publishUnacknowledged(connection: Connection, message: Message): void {
+  const bytes = sizeOf(message)
+  let waits: boolean | undefined
+  connection.host.publish(message, connection.origin, () => {
+    if (waits === true) connection.removeWaiting(bytes)
+    waits = false
   })
-  const answer = (): Buffer =>
-    ackBytes(connection, packet, answered?.matched === false ? reason.noMatchingSubscribers : reason.success)
-  if (answered !== undefined && !mustStore) {
-    host.counts.acksSent += 1
-    connection.replies.send(answer())
+  if (waits === false) return
+  waits = true
+  connection.addWaiting(bytes)
+}
+
+function publishAcknowledged(connection: Connection, packet: PublishPacket, message: Message): void {
+  const { host } = connection
+  const mustStore = packet.qos === 2 && keepPacketId(connection, packet.packetId)
+  const bytes = sizeOf(message)
+  let code: ReasonCode | undefined
+  let later: (() => void) | undefined
+  host.publish(message, connection.origin, (error, matched) => {
+    code = matched ? reason.success : reason.noMatchingSubscribers
+    if (error === undefined) later?.()
+    else {
+      if (later !== undefined) connection.removeWaiting(bytes)
+      if (packet.qos === 2) forgetPacketId(connection, packet.packetId)
+      connection.storageFailed()
+    }
+  })
+  if (code !== undefined && !mustStore) {
+    sendAck(connection, packet, code)
     return
   }
   const reply = connection.replies.hold()
@@ -158,13 +175,14 @@ function accept(connection: Connection, packet: PublishPacket, message: Message 
     connection.removeWaiting(bytes)
     if (connection.closed) return
     host.counts.acksSent += 1
-    connection.replies.settle(reply, answer())
+    connection.replies.settle(reply, ackBytes(connection, packet, code ?? reason.success))
   }
-  if (answered === undefined) later = settle
-  else
-    host.store.commit((error) =>
-      error === undefined ? settle() : connection.end(reason.serverUnavailable, 'storage is not available'),
-    )
+  if (code === undefined) later = settle
+  else host.store.commit((error) => (error === undefined ? settle() : connection.storageFailed()))
+}
+
+function sizeOf(message: Message): number {
+  return message.payload.length + message.topic.length
 }
 
 /** True: the packet identifier is being stored, so that a repeated PUBLISH is known also after a crash. */
@@ -177,8 +195,17 @@ function keepPacketId(connection: Connection, packetId: number): boolean {
   return true
 }
 
+/** The message was not stored, so that the client's next try is not a repetition. */
+function forgetPacketId({ session, host }: Connection, packetId: number): void {
+  session.inbound?.delete(packetId)
+  if (session.persistent) host.store.deleteInbound(session.clientId, packetId)
+}
+
+/** The first PUBLISH may have come over a connection before, and may still be on its way to the disk. */
 function repeatPubrec(connection: Connection, packetId: number): undefined {
-  connection.replies.send(encodeAck(connection.version, 'pubrec', packetId, reason.success, undefined))
+  const bytes = encodeAck(connection.version, 'pubrec', packetId, reason.success, undefined)
+  if (connection.session.persistent) sendWhenStored(connection, bytes)
+  else connection.replies.send(bytes)
 }
 
 /** Before MQTT 5 the only honest answer to a publish that is refused is the end of the connection (MQTT-3.3.5-2). */
@@ -196,18 +223,20 @@ function refusePublish(
     connection.end(refused, 'publish refused')
     return
   }
-  if (packet.qos > 0) sendAck(connection, packet, refused)
+  // What a plugin says about rights is for the log; what breaks a limit is told.
+  const told = refused === reason.notAuthorized ? 'not authorized' : because
+  if (packet.qos > 0) sendAck(connection, packet, refused, told)
   else if (refused !== reason.notAuthorized) connection.end(refused, because)
 }
 
-function sendAck(connection: Connection, packet: PublishPacket, reasonCode: ReasonCode): void {
+function sendAck(connection: Connection, packet: PublishPacket, reasonCode: ReasonCode, because?: string): void {
   connection.host.counts.acksSent += 1
-  connection.replies.send(ackBytes(connection, packet, reasonCode))
+  connection.replies.send(ackBytes(connection, packet, reasonCode, because))
 }
 
-function ackBytes(connection: Connection, packet: PublishPacket, reasonCode: ReasonCode): Buffer {
+function ackBytes(connection: Connection, packet: PublishPacket, reasonCode: ReasonCode, because?: string): Buffer {
   const type = packet.qos === 2 ? 'pubrec' : 'puback'
-  const why = reasonCode === reason.notAuthorized ? connection.explain('not authorized') : undefined
+  const why = because === undefined ? undefined : connection.explain(because)
   return encodeAck(connection.version, type, packet.packetId, reasonCode, why, connection.terms.maximumPacketSize)
 }
 
@@ -245,9 +274,7 @@ export function sendWhenStored(connection: Connection, bytes: Buffer, sent?: () 
   const reply = connection.replies.hold(sent)
   connection.host.store.commit((error) => {
     if (connection.closed) return
-    if (error !== undefined) connection.end(reason.serverUnavailable, 'storage is not available')
+    if (error !== undefined) connection.storageFailed()
     else connection.replies.settle(reply, bytes)
   })
 }
-
-function ignore(): void {}

@@ -14,7 +14,7 @@ export function packageVersion(): string {
 /** What to type for `oriole`, here: its name when it was called so, else the file. */
 export function howToCall(): string {
   if (basename(process.argv[1] ?? '') === 'oriole') return 'oriole'
-  const fromHere = relative(process.cwd(), join(packageRoot, 'dist/broker/cli.js'))
+  const fromHere = relative(process.cwd(), fileURLToPath(new URL('../cli.js', import.meta.url)))
   return `node ${fromHere.includes(' ') ? `"${fromHere}"` : fromHere}`
 }
 

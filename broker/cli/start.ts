@@ -7,7 +7,11 @@ import { configPath } from './config-path.ts'
 import { CommandError, failureText } from './fail.ts'
 
 /** Clients are told, the store is flushed; whatever is not done by then is left, and what was acknowledged is safe. */
-const stopMaxMs = 10_000
+const stopMaxMs = 8_000
+/** For the flush after that: together less than ten seconds. */
+const flushMaxMs = 1_500
+/** Two SIGINT within this time are one. */
+const echoMs = 500
 
 export const command: Command = {
   summary: 'run the broker',
@@ -51,11 +55,15 @@ function stopSignals(): StopSignals {
   const again = new Promise<void>((resolve) => {
     askAgain = resolve
   })
-  let count = 0
-  const onSignal = (): void => {
-    count++
-    if (count === 1) ask()
-    else askAgain()
+  let firstAt: number | undefined
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (firstAt === undefined) {
+      firstAt = performance.now()
+      ask()
+      return
+    }
+    // Ctrl-C reaches us from the terminal and once more from npm: that is one wish, not two.
+    if (signal !== 'SIGINT' || performance.now() - firstAt > echoMs) askAgain()
   }
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal)
   return { asked, again }
@@ -75,7 +83,7 @@ async function stopInOrder(running: Running, again: Promise<void>): Promise<numb
   if (how === 'stopped') return leave(0)
   if (how === 'overdue') process.stderr.write(`oriole: not stopped in ${stopMaxMs / 1_000} s; stopping at once\n`)
   const flushed = running.stop({ now: true }).then(() => true)
-  const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), stopMaxMs).unref())
+  const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), flushMaxMs).unref())
   return leave((await Promise.race([flushed, late])) ? 0 : 1)
 }
 

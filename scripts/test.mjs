@@ -17,8 +17,14 @@ runTests()
 
 /** Programs that the tests use, and the Debian packages that hold them. */
 function installTools() {
-  const tools = { mosquitto_pub: 'mosquitto-clients', openssl: 'openssl', 'redis-server': 'redis-server' }
-  const missing = Object.keys(tools).filter((tool) => !isThere(tool))
+  const tools = {
+    mosquitto_pub: 'mosquitto-clients',
+    openssl: 'openssl',
+    'redis-server': 'redis-server',
+    // A library: Debian's Python looks for it here.
+    '/usr/lib/python3/dist-packages/paho': 'python3-paho-mqtt',
+  }
+  const missing = Object.keys(tools).filter((tool) => !(tool.startsWith('/') ? existsSync(tool) : isThere(tool)))
   if (missing.length === 0) return
   const packages = missing.map((tool) => tools[tool])
   const isRoot = process.getuid?.() === 0

@@ -35,9 +35,14 @@ export async function startOriole(options: StartOptions): Promise<Running> {
   const log = options.log ?? createLog(config.log)
   const releases: Release[] = []
   const onStop = (release: Release): void => void releases.push(release)
-  const stop = once(() => releaseAll(releases, log))
+  let flush: Release = () => {}
+  const onFlush = (release: Release): void => {
+    flush = release
+  }
+  const stopInOrder = once(() => releaseAll(releases, log))
+  const stop: Running['stop'] = async ({ now = false } = {}) => (now ? flush() : stopInOrder())
   try {
-    return { ...(await build(config, file, options.env, log, onStop)), stop }
+    return { ...(await build(config, file, options.env, log, onStop, onFlush)), stop }
   } catch (error) {
     await stop()
     throw error
@@ -56,6 +61,7 @@ async function build(
   env: Environment,
   log: Logger,
   onStop: (release: Release) => void,
+  onFlush: (release: Release) => void,
 ): Promise<Omit<Running, 'stop'>> {
   const { limits, node } = config
   const metrics = createMetrics()
@@ -95,6 +101,7 @@ async function build(
   })
   await broker.serve(recovered)
   onStop(() => broker.stop())
+  onFlush(() => broker.flush())
   port.open(broker)
   showGauges(metrics, broker, store)
 

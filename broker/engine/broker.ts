@@ -70,7 +70,11 @@ export class Broker extends Aedes implements Engine {
         acceptedAt: Date.now(),
       })) as unknown as Aedes['handle']
     bus.onEmit = (message) => dispatcher.publish(message, undefined, ignore)
+    const listens = (): boolean => !bus.idle || this.listenerCount('publish') > 0
     reception.enter({
+      get listens() {
+        return listens()
+      },
       told: (message, client) => this.#told(message, client),
       emitEvent: (event, connection) => this.emit(event as 'client', connection as never),
       changed: (connected) => {
@@ -124,6 +128,11 @@ export class Broker extends Aedes implements Engine {
     for (const timer of this.#timers) clearInterval(timer)
     this.reception.close()
     await new Promise<void>((resolve) => super.close(() => resolve()))
+    await this.flush()
+  }
+
+  /** Writes all that is not written, and closes the store: nothing is acknowledged any more. */
+  async flush(): Promise<void> {
     this.reception.checkpoint()
     await this.#parts.store.close()
   }

@@ -65,6 +65,7 @@ class LevelStore implements Store {
   #writtenSequence = 0
   #damagedRecords = 0
   #stopSweep: (() => void) | undefined
+  #closing: Promise<void> | undefined
 
   constructor(options: LevelStoreOptions) {
     this.#options = options
@@ -123,7 +124,15 @@ class LevelStore implements Store {
     }
   }
 
-  async close(): Promise<void> {
+  /** Whoever calls again while it closes waits for the same end: a stop in order may be overtaken by one at once. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close().finally(() => {
+      this.#closing = undefined
+    })
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     if (this.#database === undefined) return
     this.#stopSweep?.()
     this.#repair?.stop()

@@ -36,16 +36,22 @@ The password is asked for twice without being shown, or is the first line of sta
     if ([...password].length < shortLength) {
       process.stderr.write(`oriole: fewer than ${shortLength} characters are easily guessed; a longer one is better\n`)
     }
-    const hash = input.isSet('scram') ? await scramSecret(user, password) : await hashPassword(password)
-    process.stdout.write(user === undefined ? `${hash}\n` : `${yamlKey(user)}: "${hash}"\n`)
+    const scram = input.isSet('scram')
+    const name = user !== undefined && scram ? scramName(user) : user
+    const hash = scram ? await scramSecret(password) : await hashPassword(password)
+    process.stdout.write(name === undefined ? `${hash}\n` : `${yamlKey(name)}: "${hash}"\n`)
     return 0
   },
 }
 
-async function scramSecret(user: string | undefined, password: string): Promise<string> {
-  if (user !== undefined && saslprep(user) !== user) {
-    throw new CommandError(`SCRAM does not know the username "${user}" in this form; use letters, digits and signs`)
-  }
+/** In the one form in which the broker looks it up, however it was typed. */
+function scramName(user: string): string {
+  const name = saslprep(user)
+  if (name !== undefined && name !== '') return name
+  throw new CommandError('the username has characters that SCRAM does not allow; use letters, digits and signs')
+}
+
+async function scramSecret(password: string): Promise<string> {
   const secret = await makeScramSecret(password)
   if (secret !== undefined) return secret
   throw new CommandError('the password has characters that SCRAM does not allow, such as control characters')

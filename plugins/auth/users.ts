@@ -12,11 +12,14 @@ export interface User {
 const hashSchema = z.string().superRefine((text, context) => {
   if (isPasswordHash(text)) return
   // Never the text itself: it may well be a password.
-  const message = text.startsWith('scrypt$')
-    ? 'is a damaged password hash; make a new one with `oriole passwd`'
-    : 'is no password hash; run `oriole passwd` and put here what it prints, never the password itself'
-  context.addIssue({ code: 'custom', message })
+  context.addIssue({ code: 'custom', message: whatItIs(text) })
 })
+
+function whatItIs(text: string): string {
+  if (text.startsWith('scrypt$')) return 'is a damaged password hash; make a new one with `oriole passwd`'
+  if (text.startsWith('SCRAM-')) return 'is a SCRAM secret, which belongs into the users file of auth-scram'
+  return 'is no password hash; run `oriole passwd` and put here what it prints, never the password itself'
+}
 
 const usernameSchema = z
   .string()

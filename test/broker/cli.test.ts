@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { verifyPassword } from '../../broker/password.ts'
+import { makeScramSecret, parseScramSecret } from '../../broker/scram.ts'
 import { temporaryFolder } from '../helpers/broker.ts'
 import { runCommand } from '../helpers/command.ts'
 import { repository } from '../helpers/repository.ts'
@@ -160,4 +161,20 @@ test('passwd: without a user it prints the hash alone; an empty password is refu
   assert.match((await runCommand(t, ['passwd', 'no'], { input: 'long enough' })).stdout, /^"no": "scrypt\$/)
   const empty = await runCommand(t, ['passwd'], { input: '\n' })
   assert.deepEqual(empty, { exitCode: 1, stdout: '', stderr: 'oriole: the password is empty\n' })
+})
+
+test('passwd: --scram prints a line for the users file of auth-scram, in the form in which names are looked up', {
+  timeout,
+}, async (t) => {
+  const typed = 'jo\u0308rg'
+  const { exitCode, stdout, stderr } = await runCommand(t, ['passwd', '--scram', typed], { input: 'pässword 1\n' })
+  assert.deepEqual([exitCode, stderr], [0, ''])
+  const secret = /^"j\u00f6rg": "(SCRAM-SHA-256\$4096:[^"]+)"\n$/.exec(stdout)?.[1]
+  assert.ok(secret !== undefined, stdout)
+  const { salt } = parseScramSecret(secret)!
+  assert.equal(await makeScramSecret('pässword 1', 4096, salt), secret)
+  assert.notEqual(await makeScramSecret('pässword 2', 4096, salt), secret)
+  const prohibited = await runCommand(t, ['passwd', '--scram'], { input: 'password\u0007\n' })
+  assert.equal(prohibited.exitCode, 1)
+  assert.match(prohibited.stderr, /characters that SCRAM does not allow/)
 })

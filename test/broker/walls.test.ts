@@ -22,6 +22,8 @@ const planted: readonly (readonly [file: string, imported: string, allowed: bool
   ['plugins/planted.ts', '../broker/store/store.ts', false],
   ['plugins/planted.ts', '../broker/plugin.ts', true],
   ['plugins/planted.ts', '../broker/password.ts', true],
+  ['plugins/planted.ts', '../broker/scram.ts', true],
+  ['plugins/planted.ts', '../broker/hooks.ts', false],
 ]
 
 for (const [file, imported, allowed] of planted) {

@@ -300,3 +300,37 @@ test('hooks: a hook keeps its `this`', deadline, () => {
   const { run } = runner(new Rules())
   assert.equal(run.authorizePublish(client, question), yes)
 })
+
+test(
+  'hooks: a step of an exchange is answered by the first plugin that knows the method, and goes through identify',
+  deadline,
+  async () => {
+    const step = { ...credentials, method: 'M', data: undefined, state: 1, client: undefined }
+    const data = Buffer.from('proof')
+    const { run } = runner(
+      { authenticateExchange: () => undefined },
+      { authenticateExchange: async ({ state }) => ({ identity: { ...identity, roles: [String(state)] }, data }) },
+      { identify: (one) => ({ ...one, groups: ['g'] }) },
+    )
+    assert.deepEqual(await run.authenticateExchange(step), {
+      identity: { ...identity, roles: ['1'], groups: ['g'] },
+      data,
+    })
+    const asks = { challenge: data, state: 2, username: 'alice' }
+    assert.equal(await runner({ authenticateExchange: () => asks }).run.authenticateExchange(step), asks)
+    assert.deepEqual(await runner().run.authenticateExchange(step), { deny: 'no plugin answered' })
+    for (const answer of [
+      { challenge: 'text' },
+      { ...asks, username: 1 },
+      { identity: 1 },
+      { identity, data: 'text' },
+    ]) {
+      const { run: broken } = runner({ authenticateExchange: wrong(answer) })
+      assert.deepEqual(await broken.authenticateExchange(step), {
+        deny: 'p1: authenticateExchange gave a malformed answer',
+      })
+    }
+    const dropping = runner({ authenticateExchange: () => ({ identity }) }, { identify: () => null })
+    assert.deepEqual(await dropping.run.authenticateExchange(step), { deny: 'p2: identify refused' })
+  },
+)

@@ -1,0 +1,277 @@
+// Topic names and filters, shared subscriptions, WebSocket (MQTT 5.0, 4.7, 4.8, 6; 3.1.1, 4.7, 6).
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { WebSocket } from 'ws'
+import { openConfig, startBroker } from '../helpers/broker.ts'
+import { connectRaw, kept, openRaw, type RawClient } from '../helpers/raw-client.ts'
+
+const timeout = 20_000
+const versions = [4, 5] as const
+
+function publishBytes(version: 4 | 5, topic: Buffer): Buffer {
+  const body = [topic.length >> 8, topic.length & 0xff, ...topic, ...(version === 5 ? [0] : [])]
+  return Buffer.from([0x30, body.length, ...body])
+}
+
+function subscribeBytes(version: 4 | 5, filter: string): Buffer {
+  const text = Buffer.from(filter)
+  const body = [0, 7, ...(version === 5 ? [0] : []), text.length >> 8, text.length & 0xff, ...text, 0]
+  return Buffer.from([0x82, body.length, ...body])
+}
+
+test('conformance: a topic name with a wildcard, with U+0000 or without a character ends the connection', {
+  timeout,
+}, async (t) => {
+  const port = (await startBroker(t)).port()
+  const rows = [
+    ['a/+', 0x90],
+    ['#', 0x90],
+    ['a+b', 0x90],
+    ['a\0b', 0x81],
+    ['', 0x82],
+  ] as const
+  for (const [topic, code] of rows) {
+    for (const version of versions) {
+      const client = await connectRaw(t, port, { version })
+      client.bytes(publishBytes(version, Buffer.from(topic)))
+      await client.disconnected(code)
+    }
+  }
+})
+
+test('conformance: a filter with a wildcard beside other characters, # before its end, or nothing in it ends the connection', {
+  timeout,
+}, async (t) => {
+  const port = (await startBroker(t)).port()
+  for (const filter of ['a#', 'a/#/b', '#/', '##', 'a/b#', 'a+', '+a/b', 'a/b+/c', '++', '']) {
+    for (const version of versions) {
+      const client = await connectRaw(t, port, { version })
+      client.bytes(subscribeBytes(version, filter))
+      await client.disconnected(0x8f)
+    }
+  }
+  for (const version of versions) {
+    const client = await connectRaw(t, port, { version })
+    const good = ['#', 'a/#', '+', '+/+', '/+', 'a/+/b/#', '+/a/#', '/', '//', ' ', '/#']
+    assert.deepEqual(await client.subscribe(good), Array(good.length).fill(0))
+  }
+})
+
+test('conformance: # stands for the level above it and all below, + for exactly one', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port()
+  const matches = [
+    ['sport/tennis/#', ['sport/tennis', 'sport/tennis/a', 'sport/tennis/a/b'], ['sport', 'sport/tennis2']],
+    ['sport/+', ['sport/', 'sport/a'], ['sport', 'sport/a/b']],
+    ['+/+', ['/finance', 'a/b'], ['a', 'a/b/c']],
+    ['/+', ['/finance'], ['finance', '/a/b']],
+    ['+', ['finance'], ['/finance']],
+    ['a/+/c', ['a/b/c', 'a//c'], ['a/c', 'a/b/d']],
+  ] as const
+  for (const version of versions) {
+    for (const [filter, yes, no] of matches) {
+      const client = await connectRaw(t, port, { version })
+      await client.subscribe(filter)
+      for (const topic of [...no, ...yes]) client.publish(topic, topic)
+      assert.deepEqual(await client.texts(yes.length), [...yes], filter)
+      await client.nothing()
+      await client.leave()
+    }
+  }
+})
+
+test('conformance: a leading wildcard does not match topics that begin with $, retained ones neither', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port()
+  const publisher = await connectRaw(t, port)
+  await publisher.publishAcknowledged('$own/a', 'retained', { retain: true })
+  for (const version of versions) {
+    const client = await connectRaw(t, port, { version })
+    await client.subscribe(['#', '+/a', '+/#', '/#'])
+    await publisher.publishAcknowledged('$own/a', 'live')
+    await client.nothing()
+    assert.deepEqual(await client.subscribe('$own/+'), [0])
+    assert.deepEqual(await client.texts(1), ['retained'])
+    await publisher.publishAcknowledged('$own/a', 'live')
+    assert.deepEqual(await client.texts(1), ['live'])
+  }
+})
+
+test('conformance: topic names are not changed: case, spaces, empty levels and unnormalized characters count', {
+  timeout,
+}, async (t) => {
+  const port = (await startBroker(t)).port()
+  const names = ['Accounts', 'accounts', 'accounts ', ' accounts', '/accounts', 'accounts/', 'a//b', 'a/b', '\u00e5', 'a\u030a']
+  const more = ['\u212b', '\uff21', 'A', '\u{10ffff}', '\ufffd', '\u200b', '%20', 'a\\b', 'a.b', '*', 'a?']
+  for (const version of versions) {
+    for (const name of [...names, ...more]) {
+      const client = await connectRaw(t, port, { version })
+      await client.subscribe(name)
+      for (const topic of [...names, ...more]) client.publish(topic, topic)
+      const { topic } = await client.expect('publish')
+      assert.equal(topic, name)
+      await client.nothing()
+      await client.leave()
+    }
+  }
+})
+
+test('conformance: the longest topic that a packet can carry arrives, longer ones than the setting are refused', {
+  timeout,
+}, async (t) => {
+  const port = (await startBroker(t, `${openConfig}\nlimits: { topicMaxBytes: 65535 }\n`)).port()
+  for (const version of versions) {
+    const client = await connectRaw(t, port, { version })
+    const topic = 'x'.repeat(65_535)
+    assert.deepEqual(await client.subscribe(topic), [0])
+    client.publish(topic, 'm')
+    assert.equal((await client.expect('publish')).topic, topic)
+  }
+  const limited = await connectRaw(t, (await startBroker(t)).port())
+  assert.equal(await limited.publishAcknowledged('x'.repeat(1_025), 'm'), 0x90)
+  assert.deepEqual(await limited.subscribe('x'.repeat(1_025)), [0x8f])
+})
+
+test('conformance: a share name has at least one character, no wildcard, and a filter after it', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port()
+  for (const filter of ['$share/', '$share//a', '$share/s', '$share/s/', '$share/s+/a', '$share/#/a', '$share/s/a#', '$share/+/a']) {
+    for (const version of versions) {
+      const client = await connectRaw(t, port, { version })
+      client.bytes(subscribeBytes(version, filter))
+      await client.disconnected(0x8f)
+    }
+  }
+  for (const version of versions) {
+    const client = await connectRaw(t, port, { version })
+    // `$share` alone, and with another case, are filters like others.
+    assert.deepEqual(await client.subscribe(['$share/s/a/+', '$share/\u00fc/#', '$share/s//', '$share', '$Share/s/own']), [0, 0, 0, 0, 0])
+    client.publish('$Share/s/own', 'm')
+    assert.deepEqual(await client.texts(1), ['m'])
+    await client.leave()
+  }
+})
+
+test('conformance: a shared subscription delivers with the QoS that its member was granted', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port()
+  for (const version of versions) {
+    for (const granted of [0, 1, 2] as const) {
+      const member = await connectRaw(t, port, { version, answers: true })
+      assert.deepEqual(await member.subscribe('$share/s/q', { qos: granted }), [granted])
+      const publisher = await connectRaw(t, port, { version, answers: true })
+      for (const qos of [0, 1, 2] as const) {
+        publisher.publish('q', 'm', { qos })
+        assert.equal((await member.expect('publish')).qos, Math.min(qos, granted))
+      }
+      await member.leave()
+    }
+  }
+})
+
+/** Two members, each of whom is kept; the one who got the message, and the other. */
+async function shareOne(t: Parameters<typeof connectRaw>[0], port: number, qos: 1 | 2): Promise<[RawClient, RawClient]> {
+  const members = [await connectRaw(t, port, kept('m0')), await connectRaw(t, port, kept('m1'))] as const
+  for (const member of members) await member.subscribe('$share/s/once', { qos: 2 })
+  const publisher = await connectRaw(t, port, { answers: true })
+  publisher.publish('once', 'm', { qos })
+  await publisher.expect(qos === 1 ? 'puback' : 'pubrec')
+  const first = await Promise.race(
+    members.map(async (member, index) => {
+      while (member.pending.length === 0) await new Promise((resolve) => setImmediate(resolve))
+      return index
+    }),
+  )
+  return first === 0 ? [members[0], members[1]] : [members[1], members[0]]
+}
+
+test('conformance: a shared QoS 2 delivery that was cut off is ended with the same member', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port()
+  const [chosen, other] = await shareOne(t, port, 2)
+  const { messageId } = await chosen.expect('publish')
+  await chosen.cut()
+  await other.nothing()
+  for (const clientId of ['m0', 'm1']) {
+    const back = await connectRaw(t, port, kept(clientId))
+    await back.send({ cmd: 'pingreq' })
+    const packet = await back.next()
+    if (packet.cmd !== 'publish') continue
+    assert.deepEqual([packet.messageId, packet.dup, packet.payload.toString()], [messageId, true, 'm'])
+    back.send({ cmd: 'pubrec', messageId: messageId! })
+    await back.expect('pingresp')
+    assert.equal((await back.expect('pubrel')).messageId, messageId)
+    return
+  }
+  assert.fail('nobody got the message again')
+})
+
+test('conformance: a shared QoS 2 delivery whose session ends goes to nobody else', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port()
+  const [chosen, other] = await shareOne(t, port, 2)
+  await chosen.expect('publish')
+  await chosen.leave({ sessionExpiryInterval: 0 })
+  await other.nothing()
+})
+
+test('conformance: a shared message that a member refuses goes to nobody else', { timeout }, async (t) => {
+  for (const qos of [1, 2] as const) {
+    const port = (await startBroker(t)).port()
+    const [chosen, other] = await shareOne(t, port, qos)
+    const { messageId } = await chosen.expect('publish')
+    chosen.send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId: messageId!, reasonCode: 0x83 })
+    await chosen.nothing()
+    await other.nothing()
+    await chosen.leave({ sessionExpiryInterval: 0 })
+    await other.nothing()
+  }
+})
+
+test('conformance: MQTT comes through TCP and WebSocket as an ordered stream', { timeout }, async (t) => {
+  const broker = await startBroker(t)
+  const web = await dialWeb(t, broker.port('ws'))
+  const tcp = await openRaw(t, broker.port())
+  tcp.bytes(Buffer.from(connectHex, 'hex'))
+  assert.equal((await tcp.expect('connack')).reasonCode, 0)
+  // Packets over frames as they fall: byte by byte, and several in one.
+  const packets = Buffer.from(`${connectHex.replace('63', '77')}820700010000016101${'3004000161006d'.replace('04', '05')}`, 'hex')
+  for (const byte of packets) web.send(Buffer.from([byte]))
+  web.send(Buffer.from('c000c000', 'hex'))
+  const received = await untilHex(web, /d000.*d000/)
+  assert.match(received, /^20.*9004000100013005000161006d(d000)?|^20/)
+  assert.match(received, /90040001000[01]/)
+})
+
+test('conformance: a WebSocket text frame ends the connection', { timeout }, async (t) => {
+  const web = await dialWeb(t, (await startBroker(t)).port('ws'))
+  const closed = once(web, 'close')
+  web.send('text')
+  await closed
+})
+
+test('conformance: the WebSocket subprotocol is mqtt, and without it nobody comes in', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port('ws')
+  const web = await dialWeb(t, port, ['other', 'mqtt'])
+  assert.equal(web.protocol, 'mqtt')
+  for (const protocols of [[], ['other']]) {
+    const refused = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, protocols)
+    const [error] = (await once(refused, 'error')) as [Error]
+    assert.match(error.message, /40\d/)
+  }
+})
+
+/** MQTT 5, clean start, client id "c". */
+const connectHex = '100e00044d5154540502003c00000163'
+
+async function dialWeb(t: Parameters<typeof connectRaw>[0], port: number, protocols = ['mqtt']): Promise<WebSocket> {
+  const web = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, protocols)
+  t.after(() => web.terminate())
+  await once(web, 'open')
+  return web
+}
+
+async function untilHex(web: WebSocket, pattern: RegExp): Promise<string> {
+  let received = ''
+  return new Promise((resolve) => {
+    web.on('message', (data: Buffer) => {
+      received += data.toString('hex')
+      if (pattern.test(received)) resolve(received)
+    })
+  })
+}

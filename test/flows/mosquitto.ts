@@ -86,7 +86,8 @@ function run(t: TestContext, command: string, args: readonly string[], input = '
   // Through a pipe the C library would keep what was printed; line by line it can be waited for.
   const child: ChildProcess = spawn('stdbuf', ['-oL', '-eL', command, ...args])
   t.after(() => child.kill('SIGKILL'))
-  child.stdin?.end(input)
+  // A program that reads no input may have ended before it is written.
+  child.stdin?.on('error', () => {}).end(input)
   const lines: string[] = []
   let waiting: (() => void)[] = []
   const wake = (): void => {

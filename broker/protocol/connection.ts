@@ -197,8 +197,7 @@ export class Connection implements Link {
   end(reasonCode: ReasonCode, phrase: string): void {
     if (this.#state === 'closed') return
     this.host.counts.disconnectsSent[reasonCode] += 1
-    const level = this.#state === 'connected' ? 'info' : 'debug'
-    this.host.log[level](this.#fields({ reasonCode }), `connection ended: ${phrase}`)
+    this.host.log.info(this.#fields({ reasonCode }), `connection ended: ${phrase}`)
     if (this.#welcomed && this.version === 5) {
       const { maximumPacketSize } = this.terms
       const bytes = encodeDisconnect(reasonCode, this.explain(phrase), maximumPacketSize)
@@ -208,10 +207,10 @@ export class Connection implements Link {
     this.#leave()
   }
 
-  /** Ends with a last answer instead of DISCONNECT: a refused CONNECT. */
+  /** Ends with a last answer instead of DISCONNECT: a refused CONNECT. One that is too large is not sent (MQTT-3.1.2-24). */
   endWith(bytes: Buffer, phrase: string): void {
     if (this.#state === 'closed') return
-    this.#output.write(bytes)
+    if (bytes.length <= this.terms.maximumPacketSize) this.#output.write(bytes)
     this.#finish(phrase, false)
     this.#leave()
   }

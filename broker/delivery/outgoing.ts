@@ -33,30 +33,41 @@ export class Outgoing {
     return expiresAt !== undefined && expiresAt <= Date.now()
   }
 
-  encode(form: WireForm): Buffer {
-    // What differs for each receiver, and the seconds left of an expiring message, cannot be shared.
-    const own = form.subscriptionIds !== undefined || form.topicAlias !== undefined
-    if (own || (form.version === 5 && this.message.expiresAt !== undefined)) return this.#encodeOwn(form).bytes
-    const shared = this.#sharedForm(form)
-    if (form.qos === 0) return shared.bytes
+  /** False: what this version says of the message changes with time, so every receiver gets an encoding of its own. */
+  mayShare(version: ProtocolVersion): boolean {
+    return version !== 5 || this.message.expiresAt === undefined
+  }
+
+  /**
+   * For a receiver without alias and subscription identifiers, where `mayShare`. Encoded once for each wire form; for
+   * QoS 0 the bytes are the same for all and must not be changed. Plain arguments, because an object for each of them
+   * was most of the cost of a delivery: 2.4 us against 0.5 us at 500 receivers.
+   */
+  encodeShared(version: ProtocolVersion, qos: QoS, retain: boolean, dup: boolean, packetId: number): Buffer {
+    const key = (version === 5 ? 8 : 0) + (retain ? 4 : 0) + qos
+    this.#shared ??= new Array(16)
+    const shared = this.#shared[key] ?? this.#share(key, version, qos, retain)
+    if (qos === 0) return shared.bytes
     const bytes = Buffer.allocUnsafe(shared.bytes.length)
     shared.bytes.copy(bytes)
-    if (form.dup) bytes[0] = bytes[0]! | 0x08
-    bytes.writeUInt16BE(form.packetId, shared.packetIdAt)
+    if (dup) bytes[0] = bytes[0]! | 0x08
+    bytes.writeUInt16BE(packetId, shared.packetIdAt)
     return bytes
   }
 
-  #sharedForm(form: WireForm): EncodedPublish {
-    const key = (form.version === 5 ? 8 : 0) + (form.retain ? 4 : 0) + form.qos
-    this.#shared ??= new Array(16)
-    const known = this.#shared[key]
-    if (known !== undefined) return known
-    const made = this.#encodeOwn({ ...form, dup: false, packetId: form.qos === 0 ? 0 : 1 })
-    this.#shared[key] = made
+  encodeOwn(form: WireForm): Buffer {
+    return this.#encode(form).bytes
+  }
+
+  #share(key: number, version: ProtocolVersion, qos: QoS, retain: boolean): EncodedPublish {
+    const packetId = qos === 0 ? 0 : 1
+    const more = { dup: false, packetId, subscriptionIds: undefined, topicAlias: undefined, sendTopic: true }
+    const made = this.#encode({ version, qos, retain, ...more })
+    if (this.#shared !== undefined) this.#shared[key] = made
     return made
   }
 
-  #encodeOwn(form: WireForm): EncodedPublish {
+  #encode(form: WireForm): EncodedPublish {
     const { message } = this
     return encodePublish(form.version, {
       topic: form.sendTopic ? message.topic : '',

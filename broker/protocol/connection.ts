@@ -1,6 +1,6 @@
 // One network connection: frames in, one packet after the other, answers out in order, and an end with a reason.
 import type { Link } from '../delivery/link.ts'
-import type { Outgoing } from '../delivery/outgoing.ts'
+import type { Outgoing, WireForm } from '../delivery/outgoing.ts'
 import { Output } from '../delivery/output.ts'
 import type { Session } from '../delivery/session.ts'
 import { errorText } from '../errors.ts'
@@ -169,17 +169,12 @@ export class Connection implements Link {
     subscriptionIds: readonly number[] | undefined,
   ): boolean {
     const { version } = this
-    const { maximumPacketSize } = this.terms
-    const form = { version, qos, retain, dup, packetId, subscriptionIds: version === 5 ? subscriptionIds : undefined }
-    const { topic } = outgoing.message
-    const alias = this.aliases.outgoing(topic)
-    let bytes = outgoing.encode({ ...form, topicAlias: alias?.alias, sendTopic: alias?.known !== true })
-    if (bytes.length > maximumPacketSize && alias?.known === false) {
-      // Teaching an alias costs three bytes, which may be the ones too many.
-      this.aliases.forget(topic)
-      bytes = outgoing.encode({ ...form, topicAlias: undefined, sendTopic: true })
-    }
-    if (bytes.length > maximumPacketSize) return false
+    const ids = version === 5 ? subscriptionIds : undefined
+    const isShared = ids === undefined && this.aliases.outgoingMax === 0 && outgoing.mayShare(version)
+    const bytes = isShared
+      ? outgoing.encodeShared(version, qos, retain, dup, packetId)
+      : this.#encodeOwn(outgoing, { version, qos, retain, dup, packetId, subscriptionIds: ids })
+    if (bytes.length > this.terms.maximumPacketSize) return false
     this.write(bytes)
     return true
   }
@@ -240,6 +235,16 @@ export class Connection implements Link {
       const refusal = { sessionPresent: false, reasonCode: reason.serverUnavailable }
       this.endWith(encodeConnack(this.version, refusal), phrase)
     }
+  }
+
+  #encodeOwn(outgoing: Outgoing, form: Omit<WireForm, 'topicAlias' | 'sendTopic'>): Buffer {
+    const { topic } = outgoing.message
+    const alias = this.aliases.outgoing(topic)
+    const bytes = outgoing.encodeOwn({ ...form, topicAlias: alias?.alias, sendTopic: alias?.known !== true })
+    if (bytes.length <= this.terms.maximumPacketSize || alias?.known !== false) return bytes
+    // Teaching an alias costs three bytes, which may be the ones too many.
+    this.aliases.forget(topic)
+    return outgoing.encodeOwn({ ...form, topicAlias: undefined, sendTopic: true })
   }
 
   get #isFull(): boolean {

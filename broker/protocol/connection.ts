@@ -241,9 +241,9 @@ export class Connection implements Link {
     const { topic } = outgoing.message
     const alias = this.aliases.outgoing(topic)
     const bytes = outgoing.encodeOwn({ ...form, topicAlias: alias?.alias, sendTopic: alias?.known !== true })
-    if (bytes.length <= this.terms.maximumPacketSize || alias?.known !== false) return bytes
-    // Teaching an alias costs three bytes, which may be the ones too many.
-    this.aliases.forget(topic)
+    if (bytes.length <= this.terms.maximumPacketSize || alias === undefined) return bytes
+    // An alias costs three bytes, which may be the ones too many.
+    if (!alias.known) this.aliases.forget(topic)
     return outgoing.encodeOwn({ ...form, topicAlias: undefined, sendTopic: true })
   }
 

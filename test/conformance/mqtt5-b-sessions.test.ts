@@ -16,7 +16,9 @@ async function publishAll(publisher: RawClient, topic: string, texts: readonly s
   for (const _ of texts) await publisher.expect(qos === 1 ? 'puback' : 'pubrec')
 }
 
-test('conformance: session state lasts as long as the connection, and as its expiry after it', { timeout }, async (t) => {
+test('conformance: session state lasts as long as the connection, and as its expiry after it', {
+  timeout,
+}, async (t) => {
   const port = (await startBroker(t)).port()
   const short = { clientId: 'short', clean: false, properties: { sessionExpiryInterval: 1 } } as const
   const open = await connectRaw(t, port, short)
@@ -42,7 +44,9 @@ test('conformance: session state lasts as long as the connection, and as its exp
   assert.equal((await tryConnect(t, port, { clientId: 'old', clean: false, version: 4 })).connack.sessionPresent, false)
 })
 
-test('conformance: a message is added to the session of every client that has a matching subscription', { timeout }, async (t) => {
+test('conformance: a message is added to the session of every client that has a matching subscription', {
+  timeout,
+}, async (t) => {
   const port = (await startBroker(t)).port()
   for (const version of versions) {
     const topic = `all/${version}`
@@ -96,8 +100,8 @@ test('conformance: a reconnect brings what was not acknowledged, in the original
     for (const index of [0, 1, 3, 4, 5, 6, 7, 8, 9]) {
       const packet = await second.next()
       assert.equal(packet.messageId, ids[index])
-      if (index === 6) assert.equal(packet.cmd, 'pubrel')
-      else assert.deepEqual([packet.cmd, packet.dup], ['publish', true])
+      assert.equal(packet.cmd, index === 6 ? 'pubrel' : 'publish')
+      if (packet.cmd === 'publish') assert.equal(packet.dup, true)
     }
     const fresh = await second.expect('publish')
     assert.deepEqual([fresh.payload.toString(), fresh.dup], ['new', false])
@@ -165,7 +169,9 @@ test('conformance: acknowledgements leave in the order of what they acknowledge'
   }
 })
 
-test('conformance: no more than Receive Maximum are unacknowledged, and everything else goes on', { timeout }, async (t) => {
+test('conformance: no more than Receive Maximum are unacknowledged, and everything else goes on', {
+  timeout,
+}, async (t) => {
   const port = (await startBroker(t)).port()
   const client = await connectRaw(t, port, { properties: { receiveMaximum: 3 } })
   await client.subscribe('flow', { qos: 2 })

@@ -80,7 +80,9 @@ test('conformance: # stands for the level above it and all below, + for exactly 
   }
 })
 
-test('conformance: a leading wildcard does not match topics that begin with $, retained ones neither', { timeout }, async (t) => {
+test('conformance: a leading wildcard does not match topics that begin with $, retained ones neither', {
+  timeout,
+}, async (t) => {
   const port = (await startBroker(t)).port()
   const publisher = await connectRaw(t, port)
   await publisher.publishAcknowledged('$own/a', 'retained', { retain: true })
@@ -100,7 +102,18 @@ test('conformance: topic names are not changed: case, spaces, empty levels and u
   timeout,
 }, async (t) => {
   const port = (await startBroker(t)).port()
-  const names = ['Accounts', 'accounts', 'accounts ', ' accounts', '/accounts', 'accounts/', 'a//b', 'a/b', '\u00e5', 'a\u030a']
+  const names = [
+    'Accounts',
+    'accounts',
+    'accounts ',
+    ' accounts',
+    '/accounts',
+    'accounts/',
+    'a//b',
+    'a/b',
+    '\u00e5',
+    'a\u030a',
+  ]
   const more = ['\u212b', '\uff21', 'A', '\u{10ffff}', '\ufffd', '\u200b', '%20', 'a\\b', 'a.b', '*', 'a?']
   for (const version of versions) {
     for (const name of [...names, ...more]) {
@@ -131,9 +144,20 @@ test('conformance: the longest topic that a packet can carry arrives, longer one
   assert.deepEqual(await limited.subscribe('x'.repeat(1_025)), [0x8f])
 })
 
-test('conformance: a share name has at least one character, no wildcard, and a filter after it', { timeout }, async (t) => {
+test('conformance: a share name has at least one character, no wildcard, and a filter after it', {
+  timeout,
+}, async (t) => {
   const port = (await startBroker(t)).port()
-  for (const filter of ['$share/', '$share//a', '$share/s', '$share/s/', '$share/s+/a', '$share/#/a', '$share/s/a#', '$share/+/a']) {
+  for (const filter of [
+    '$share/',
+    '$share//a',
+    '$share/s',
+    '$share/s/',
+    '$share/s+/a',
+    '$share/#/a',
+    '$share/s/a#',
+    '$share/+/a',
+  ]) {
     for (const version of versions) {
       const client = await connectRaw(t, port, { version })
       client.bytes(subscribeBytes(version, filter))
@@ -143,7 +167,10 @@ test('conformance: a share name has at least one character, no wildcard, and a f
   for (const version of versions) {
     const client = await connectRaw(t, port, { version })
     // `$share` alone, and with another case, are filters like others.
-    assert.deepEqual(await client.subscribe(['$share/s/a/+', '$share/\u00fc/#', '$share/s//', '$share', '$Share/s/own']), [0, 0, 0, 0, 0])
+    assert.deepEqual(
+      await client.subscribe(['$share/s/a/+', '$share/\u00fc/#', '$share/s//', '$share', '$Share/s/own']),
+      [0, 0, 0, 0, 0],
+    )
     client.publish('$Share/s/own', 'm')
     assert.deepEqual(await client.texts(1), ['m'])
     await client.leave()
@@ -167,19 +194,18 @@ test('conformance: a shared subscription delivers with the QoS that its member w
 })
 
 /** Two members, each of whom is kept; the one who got the message, and the other. */
-async function shareOne(t: Parameters<typeof connectRaw>[0], port: number, qos: 1 | 2): Promise<[RawClient, RawClient]> {
+async function shareOne(
+  t: Parameters<typeof connectRaw>[0],
+  port: number,
+  qos: 1 | 2,
+): Promise<[RawClient, RawClient]> {
   const members = [await connectRaw(t, port, kept('m0')), await connectRaw(t, port, kept('m1'))] as const
   for (const member of members) await member.subscribe('$share/s/once', { qos: 2 })
   const publisher = await connectRaw(t, port, { answers: true })
   publisher.publish('once', 'm', { qos })
   await publisher.expect(qos === 1 ? 'puback' : 'pubrec')
-  const first = await Promise.race(
-    members.map(async (member, index) => {
-      while (member.pending.length === 0) await new Promise((resolve) => setImmediate(resolve))
-      return index
-    }),
-  )
-  return first === 0 ? [members[0], members[1]] : [members[1], members[0]]
+  while (members.every((member) => member.pending.length === 0)) await new Promise((resolve) => setImmediate(resolve))
+  return members[0].pending.length > 0 ? [members[0], members[1]] : [members[1], members[0]]
 }
 
 test('conformance: a shared QoS 2 delivery that was cut off is ended with the same member', { timeout }, async (t) => {
@@ -190,7 +216,7 @@ test('conformance: a shared QoS 2 delivery that was cut off is ended with the sa
   await other.nothing()
   for (const clientId of ['m0', 'm1']) {
     const back = await connectRaw(t, port, kept(clientId))
-    await back.send({ cmd: 'pingreq' })
+    back.send({ cmd: 'pingreq' })
     const packet = await back.next()
     if (packet.cmd !== 'publish') continue
     assert.deepEqual([packet.messageId, packet.dup, packet.payload.toString()], [messageId, true, 'm'])
@@ -230,7 +256,10 @@ test('conformance: MQTT comes through TCP and WebSocket as an ordered stream', {
   tcp.bytes(Buffer.from(connectHex, 'hex'))
   assert.equal((await tcp.expect('connack')).reasonCode, 0)
   // Packets over frames as they fall: byte by byte, and several in one.
-  const packets = Buffer.from(`${connectHex.replace('63', '77')}820700010000016101${'3004000161006d'.replace('04', '05')}`, 'hex')
+  const packets = Buffer.from(
+    `${connectHex.replace('63', '77')}820700010000016101${'3004000161006d'.replace('04', '05')}`,
+    'hex',
+  )
   for (const byte of packets) web.send(Buffer.from([byte]))
   web.send(Buffer.from('c000c000', 'hex'))
   const received = await untilHex(web, /d000.*d000/)

@@ -1,6 +1,7 @@
 // Puts the house together: config, store, plugins, broker, listeners, admin; starts in this order, stops in reverse.
 import { join, resolve } from 'node:path'
 import { type Admin, openAdmin } from './admin/server.ts'
+import { checkAll } from './check.ts'
 import type { Environment } from './config/env.ts'
 import { loadConfig } from './config/load.ts'
 import { formatProblem } from './config/problem.ts'
@@ -50,8 +51,10 @@ export async function startOriole(options: StartOptions): Promise<Running> {
 }
 
 async function readConfig({ configPath, env }: StartOptions): Promise<{ config: Config; file: YamlFile<Config> }> {
-  const { config, file, problems } = await loadConfig(resolve(configPath), env)
+  const { config, file } = await loadConfig(resolve(configPath), env)
   if (config !== undefined && file !== undefined) return { config, file }
+  // What is wrong elsewhere is told at the same time, not at the next start.
+  const problems = await checkAll(resolve(configPath), env)
   throw new OrioleError('ORI_CONFIG_INVALID', problems.map(formatProblem).join('\n'), { cause: problems })
 }
 

@@ -61,7 +61,7 @@ export const connack: readonly Statement[] = [
     binds: 'server',
     text: 'Session Present is 0 in a CONNACK that refuses.',
     where: [encode],
-    tests: [flags],
+    tests: [flags, 'encode: session present only where it may be'],
   },
   {
     id: 'MQTT-3.2.2-7',

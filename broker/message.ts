@@ -28,4 +28,9 @@ export interface Message {
   readonly publishedAt: number
   /** When it stops being of use, in milliseconds since 1970; undefined: never (MQTT-3.3.2-5). */
   readonly expiresAt: number | undefined
+  /**
+   * Only in the log, of what is there for one session alone: the filter, as the client wrote it, of the subscription
+   * that it comes by. `$share/NAME/…`: its turn in a shared group; any other: a retained message of a new subscription.
+   */
+  readonly via?: string
 }

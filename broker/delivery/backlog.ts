@@ -1,12 +1,11 @@
 // Reads what a session missed from the log, and finds for each message the terms of its subscriptions.
 import type { Message } from '../message.ts'
-import { topicMatches } from '../protocol/topics.ts'
+import { parseShare, topicMatches } from '../protocol/topics.ts'
 import { privateStream, type StreamPosition } from '../store/store.ts'
 import { type Delivery, deliver, mergeTerms, type Terms, termsOf } from './delivery.ts'
 import type { DeliveryHouse } from './house.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Session } from './session.ts'
-import type { Subscription } from './subscription.ts'
 
 export interface Backlog {
   readonly deliveries: readonly Delivery[]
@@ -41,24 +40,30 @@ export async function readBacklog(
 /** The delivery of a message of the log to this session; undefined when no subscription of it wants the message now. */
 export function fromLog(house: DeliveryHouse, session: Session, outgoing: Outgoing): Delivery | undefined {
   const { message, sequence } = outgoing
+  if (message.via !== undefined) return fromPrivate(house, session, outgoing, message.via)
   let terms: Terms | undefined
-  let shared: Subscription | undefined
   for (const subscription of session.subscriptions.values()) {
-    if (!topicMatches(subscription.filter, message.topic)) continue
-    if (subscription.share !== undefined) shared = subscription
-    else if (subscription.record.since < sequence) terms = mergeTerms(terms, termsOf(subscription, message))
+    if (subscription.share !== undefined || subscription.record.since >= sequence) continue
+    if (topicMatches(subscription.filter, message.topic)) terms = mergeTerms(terms, termsOf(subscription, message))
   }
-  if (terms !== undefined && terms.qos > 0) return deliver(house, session, outgoing, terms, undefined)
-  if (shared === undefined) return undefined
-  const sharedTerms = termsOf(shared, message)
-  return sharedTerms === undefined ? undefined : deliver(house, session, outgoing, sharedTerms, shared)
+  return terms === undefined || terms.qos === 0 ? undefined : deliver(house, session, outgoing, terms, undefined)
+}
+
+/** What is in the log for this session alone comes by one subscription, whatever others would let it through. */
+function fromPrivate(house: DeliveryHouse, session: Session, outgoing: Outgoing, via: string): Delivery | undefined {
+  const subscription = session.subscriptions.get(via)
+  const terms = subscription && termsOf(subscription, outgoing.message)
+  if (subscription === undefined || terms === undefined) return undefined
+  if (subscription.share !== undefined) return deliver(house, session, outgoing, terms, subscription)
+  return deliver(house, session, outgoing, { ...terms, retain: true }, undefined)
 }
 
 /** A message that was in flight at a restart: it is owed to the client, also if the subscription is gone since. */
 export function owed(house: DeliveryHouse, session: Session, message: Message, sequence: number, qos: 1 | 2): Delivery {
   const outgoing = new Outgoing(message, sequence)
   const found = fromLog(house, session, outgoing)
-  return { outgoing, retain: false, subscriptionIds: undefined, share: undefined, ...found, qos }
+  const isRetained = message.via !== undefined && parseShare(message.via) === undefined
+  return { outgoing, retain: isRetained, subscriptionIds: undefined, share: undefined, ...found, qos }
 }
 
 function positionsOf(session: Session, after: number): StreamPosition[] {

@@ -16,8 +16,8 @@ export interface DeliveryHouse {
   readonly log: PluginLog
   /** Every message with a sequence number up to here is durable and was offered to all connected sessions. */
   readonly fedSequence: number
-  /** Appends a message to the private stream of one session; the sequence number. */
-  keepForOne(message: Message, session: Session): number
+  /** Appends a message to the private stream of one session, for its subscription `via`; the sequence number. */
+  keepForOne(message: Message, session: Session, via: string): number
   /** The session's cursor moved: it is written within 200 ms. */
   markMoved(session: Session): void
   /** A message of a shared subscription that its receiver did not acknowledge. True: another member will get it. */

@@ -55,7 +55,7 @@ export class RetainedWalks {
           walk.waiting = message.topic
           return undefined
         }
-        const delivery = this.#deliver(message, { ...terms, retain: true })
+        const delivery = this.#deliver(message, { ...terms, retain: true }, walk.filter)
         if (delivery !== undefined) return delivery
       }
       turn += 1
@@ -75,9 +75,9 @@ export class RetainedWalks {
   }
 
   /** A persistent session may be cut off before it acknowledges: the log keeps the message for it alone. */
-  #deliver(message: Message, terms: Terms): Delivery | undefined {
+  #deliver(message: Message, terms: Terms, filter: string): Delivery | undefined {
     const session = this.#session
-    const sequence = terms.qos > 0 && session.persistent ? this.#house.keepForOne(message, session) : 0
+    const sequence = terms.qos > 0 && session.persistent ? this.#house.keepForOne(message, session, filter) : 0
     return deliver(this.#house, session, new Outgoing(message, sequence), terms, undefined)
   }
 

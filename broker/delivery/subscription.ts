@@ -6,6 +6,8 @@ import type { Session } from './session.ts'
 
 export class Subscription implements Member {
   slot = -1
+  /** Subscriptions made later have higher numbers; one that replaces another has its number. */
+  number = 0
   readonly session: Session
   record: SubscriptionRecord
   /** The filter that messages are matched with: without `$share/NAME/`. */

@@ -17,7 +17,15 @@ interface Publication {
   readonly outgoing: Outgoing
   readonly routes: readonly Route<Subscription>[]
   /** The members of shared groups that get it. */
-  readonly picked: readonly Subscription[] | undefined
+  readonly picked: readonly Picked[] | undefined
+  /** Subscriptions with a higher number were made after it came. */
+  readonly newest: number
+}
+
+interface Picked {
+  readonly subscription: Subscription
+  /** Its own place in the log, because the session may get the message by another subscription too. */
+  readonly outgoing: Outgoing
 }
 
 export class Dispatcher {
@@ -45,20 +53,26 @@ export class Dispatcher {
     const { store, counts } = this.#house
     const routes = this.#router.match(message.topic)
     const picked = pickShared(routes, message)
-    const streams = message.qos === 0 ? undefined : streamsOf(routes, picked)
+    const streams = message.qos === 0 ? undefined : streamsOf(routes)
     if (message.retain) {
       store.putRetained(message)
       counts.retainedSet += 1
     }
-    const stored = streams !== undefined || (message.retain && message.qos > 0)
+    const sequence = streams === undefined ? 0 : store.append(message, streams)
+    if (streams !== undefined) counts.messagesStored += 1
+    const publication = {
+      outgoing: new Outgoing(message, sequence),
+      routes,
+      picked: picked?.map((subscription) => this.#keepPicked(subscription, message)),
+      newest: this.#router.newest,
+    }
+    const kept = publication.picked?.some(({ outgoing }) => outgoing.sequence > 0) === true
+    const stored = streams !== undefined || kept || (message.retain && message.qos > 0)
     if (!stored && origin.waiting === 0) {
-      this.#feed({ outgoing: new Outgoing(message, 0), routes, picked })
+      this.#feed(publication)
       published(undefined, routes.length > 0)
       return
     }
-    const sequence = streams === undefined ? 0 : store.append(message, streams)
-    if (streams !== undefined) counts.messagesStored += 1
-    const publication = { outgoing: new Outgoing(message, sequence), routes, picked }
     origin.waiting += 1
     store.commit((error) => {
       origin.waiting -= 1
@@ -69,10 +83,10 @@ export class Dispatcher {
   }
 
   /** For one session alone: a retained message that it must not lose. Returns the sequence number. */
-  keepForOne(message: Message, session: Session): number {
-    const sequence = this.#house.store.append(message, [privateStream(session.clientId)])
+  keepForOne(message: Message, session: Session, via: string): number {
+    const sequence = this.#append(message, session, via)
     this.#house.store.commit((error) => {
-      if (error === undefined && sequence > this.fedSequence) this.fedSequence = sequence
+      if (error === undefined) this.#raise(sequence)
     })
     return sequence
   }
@@ -90,8 +104,8 @@ export class Dispatcher {
     if (member === undefined) return false
     // Whose messages are kept gets them when it is back: others who are away are no better.
     if (member.slot < 0 && from.persistent && !from.ended) return false
-    const sequence = member.queueing ? this.#house.store.append(message, [privateStream(member.session.clientId)]) : 0
-    const publication = { outgoing: new Outgoing(message, sequence), routes: [], picked: [member] }
+    const picked = [this.#keepPicked(member, message)]
+    const publication = { outgoing: new Outgoing(message, 0), routes: [], picked, newest: this.#router.newest }
     this.#house.store.commit((error) => {
       if (error === undefined) this.#feed(publication)
       else this.#house.counts.messagesDropped.not_stored += 1
@@ -99,26 +113,40 @@ export class Dispatcher {
     return true
   }
 
-  #feed({ outgoing, routes, picked }: Publication): void {
-    if (outgoing.sequence > this.fedSequence) this.fedSequence = outgoing.sequence
+  #keepPicked(subscription: Subscription, message: Message): Picked {
+    const { queueing, session, record } = subscription
+    const kept = queueing && message.qos > 0
+    return { subscription, outgoing: new Outgoing(message, kept ? this.#append(message, session, record.filter) : 0) }
+  }
+
+  #append(message: Message, session: Session, via: string): number {
+    return this.#house.store.append({ ...message, via }, [privateStream(session.clientId)])
+  }
+
+  #feed({ outgoing, routes, picked, newest }: Publication): void {
+    this.#raise(outgoing.sequence)
+    for (const { outgoing: own } of picked ?? []) this.#raise(own.sequence)
     if (routes.length === 1) {
       // Backwards, because a receiver that is cut leaves the array, and the last one takes its place.
       const { online } = routes[0]!
       for (let index = online.length - 1; index >= 0; index -= 1) {
         const subscription = online[index]
-        if (subscription !== undefined) this.#offerOne(subscription, outgoing)
+        if (subscription !== undefined && subscription.number <= newest) this.#offerOne(subscription, outgoing)
       }
-    } else if (routes.length > 1) this.#feedOverlapping(outgoing, routes)
-    if (picked === undefined) return
-    for (const subscription of picked) this.#offerPicked(subscription, outgoing)
+    } else if (routes.length > 1) this.#feedOverlapping(outgoing, routes, newest)
+    for (const { subscription, outgoing: own } of picked ?? []) this.#offerPicked(subscription, own)
+  }
+
+  #raise(sequence: number): void {
+    if (sequence > this.fedSequence) this.fedSequence = sequence
   }
 
   /** A session with several matching filters gets one delivery (MQTT-3.3.4-2). */
-  #feedOverlapping(outgoing: Outgoing, routes: readonly Route<Subscription>[]): void {
+  #feedOverlapping(outgoing: Outgoing, routes: readonly Route<Subscription>[], newest: number): void {
     const found = new Map<Session, Terms>()
     for (const route of routes) {
       for (const subscription of route.online) {
-        if (isTooLate(subscription, outgoing)) continue
+        if (subscription.number > newest) continue
         const terms = mergeTerms(found.get(subscription.session), termsOf(subscription, outgoing.message))
         if (terms !== undefined) found.set(subscription.session, terms)
       }
@@ -127,7 +155,6 @@ export class Dispatcher {
   }
 
   #offerOne(subscription: Subscription, outgoing: Outgoing): void {
-    if (subscription.share === undefined && isTooLate(subscription, outgoing)) return
     const terms = termsOf(subscription, outgoing.message)
     if (terms === undefined) {
       if (subscription.withhold !== undefined) this.#house.counts.messagesDropped.withheld += 1
@@ -153,11 +180,6 @@ export class Dispatcher {
   }
 }
 
-/** It subscribed after the message took its place in the log. */
-function isTooLate(subscription: Subscription, outgoing: Outgoing): boolean {
-  return outgoing.sequence > 0 && subscription.record.since >= outgoing.sequence
-}
-
 function pickShared(routes: readonly Route<Subscription>[], message: Message): Subscription[] | undefined {
   let picked: Subscription[] | undefined
   for (const { groups } of routes) {
@@ -173,20 +195,12 @@ function pickShared(routes: readonly Route<Subscription>[], message: Message): S
 }
 
 /** The streams under which somebody will look for the message later; undefined: nobody will. */
-function streamsOf(
-  routes: readonly Route<Subscription>[],
-  picked: readonly Subscription[] | undefined,
-): string[] | undefined {
+function streamsOf(routes: readonly Route<Subscription>[]): string[] | undefined {
   let streams: string[] | undefined
   for (const route of routes) {
     if (route.queueing === 0) continue
     streams ??= []
     streams.push(route.filter)
-  }
-  for (const subscription of picked ?? []) {
-    if (!subscription.queueing) continue
-    streams ??= []
-    streams.push(privateStream(subscription.session.clientId))
   }
   return streams
 }

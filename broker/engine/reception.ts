@@ -114,6 +114,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     const refusal = this.sessions.refusal(wish)
     if (refusal !== undefined) return refusal
     const { id } = wish.info
+    const hadStored = this.sessions.get(id)?.persistent === true
     this.#byClientId.get(id)?.end(reason.sessionTakenOver, 'another connection took over the session')
     // The will of the connection before: silent if its session goes on, published if that ends (MQTT-3.1.3-9).
     const opened = this.sessions.open(wish)
@@ -123,7 +124,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#byClientId.set(id, connection)
     this.#changed()
     this.#audience.emitEvent('client', connection)
-    return opened
+    return { ...opened, replaced: hadStored && !opened.present }
   }
 
   closed(connection: Connection, { withWill, phrase }: Ending): void {
@@ -163,8 +164,8 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#audience.emitEvent(event, connection)
   }
 
-  keepForOne(message: Message, session: Session): number {
-    return this.#dispatcher.keepForOne(message, session)
+  keepForOne(message: Message, session: Session, via: string): number {
+    return this.#dispatcher.keepForOne(message, session, via)
   }
 
   /** When all leave at once, only those whose messages nobody keeps pass them on. */

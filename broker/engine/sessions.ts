@@ -72,7 +72,7 @@ export class Sessions {
   }
 
   /** Nobody is connected to the session now. Takes it up, or replaces it at a clean start (MQTT-3.1.2-4, -5). */
-  open(wish: SessionWish): Opened {
+  open(wish: SessionWish): Omit<Opened, 'replaced'> {
     const known = this.#byClientId.get(wish.info.id)
     if (known !== undefined && !wish.cleanStart && !this.#isExpired(known)) {
       known.expiryS = wish.expiryS
@@ -129,6 +129,8 @@ export class Sessions {
   subscribe(subscription: Subscription): void {
     const { session, record } = subscription
     const before = session.subscriptions.get(record.filter)
+    this.#router.newest += before === undefined ? 1 : 0
+    subscription.number = before?.number ?? this.#router.newest
     this.#enter(subscription)
     if (session.disconnectedAt === undefined) {
       this.#router.setOnline(subscription.filter, subscription.share, subscription, true)

@@ -194,7 +194,7 @@ export function refuse(connection: Connection, clientId: string, refusal: Refusa
 function welcome(
   connection: Connection,
   opening: Opening,
-  { session, present }: Opened,
+  { session, present, replaced }: Opened,
   proof: Buffer | undefined,
 ): void {
   const { host, info } = connection
@@ -212,7 +212,7 @@ function welcome(
     host.emitEvent('clientReady', connection)
   }
   host.counts.connectsAccepted += 1
-  if (session.persistent) sendWhenStored(connection, bytes, started)
+  if (session.persistent || replaced) sendWhenStored(connection, bytes, started)
   else connection.replies.send(bytes, started)
 }
 

@@ -21,6 +21,8 @@ export interface Refusal {
 export interface Opened {
   readonly session: Session
   readonly present: boolean
+  /** A stored session ended for it: CONNACK waits until a crash cannot bring that back (MQTT-3.1.2-4). */
+  readonly replaced: boolean
 }
 
 /** Counts what one publisher has in the log that is not durable yet; what it sends later must not overtake that. */

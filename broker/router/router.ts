@@ -37,6 +37,8 @@ export class Router<M extends Member> {
   readonly #exact = new Map<string, Route<M>>()
   readonly #wild = new FilterTree<Route<M>>()
   readonly #strategy: ShareStrategy
+  /** The number of the latest subscription: a message that came before a subscription does not belong to it. */
+  newest = 0
   #cache = new Map<string, readonly Route<M>[]>()
 
   constructor(strategy: ShareStrategy) {

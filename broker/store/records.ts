@@ -194,10 +194,12 @@ export function decodeWill(record: Buffer): WillRecord {
 
 /** Flags, times and username come first, so that they can be read without the rest. */
 function writeMessage(message: Message): void {
-  writer.u8(message.qos | (message.retain ? 4 : 0) | (message.properties === undefined ? 0 : 8))
+  const { properties, via } = message
+  writer.u8(message.qos | (message.retain ? 4 : 0) | (properties === undefined ? 0 : 8) | (via === undefined ? 0 : 16))
   writer.f64(message.publishedAt).f64(message.expiresAt ?? Number.NaN)
   writer.text(message.username).text(message.clientId).text(message.topic)
-  if (message.properties !== undefined) writeProperties(message.properties)
+  if (properties !== undefined) writeProperties(properties)
+  if (via !== undefined) writer.text(via)
   writer.raw(message.payload)
 }
 
@@ -209,6 +211,7 @@ function readMessage(reader: ByteReader): Message {
   const clientId = reader.text()
   const topic = reader.text()
   const properties = (flags & 8) === 0 ? undefined : readProperties(reader)
+  const via = (flags & 16) === 0 ? undefined : reader.text()
   return {
     topic,
     payload: reader.rest(),
@@ -219,6 +222,7 @@ function readMessage(reader: ByteReader): Message {
     username,
     publishedAt,
     expiresAt,
+    ...(via !== undefined && { via }),
   }
 }
 

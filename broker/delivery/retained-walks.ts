@@ -13,7 +13,7 @@ const turnMessages = 200
 interface Walk {
   /** As the client wrote it. */
   readonly filter: string
-  readonly messages: Iterator<Message>
+  readonly messages: Iterator<Message | undefined>
   /** The topic whose message the window had no room for; read again when it has, because it may have changed. */
   waiting: string | undefined
 }
@@ -43,11 +43,16 @@ export class RetainedWalks {
     while (this.#walks.length > 0 && !this.#resting && link.hasRoom) {
       const walk = this.#walks[0]!
       const subscription = this.#session.subscriptions.get(walk.filter)
-      const message = this.#next(walk)
-      if (subscription === undefined || message === undefined) {
+      const step = this.#next(walk)
+      if (subscription === undefined || step.done === true) {
         this.#walks.shift()
         if (subscription !== undefined) this.#ended(subscription)
         continue
+      }
+      const message = step.value
+      if (message === undefined) {
+        this.#rest(resume)
+        return undefined
       }
       const terms = termsOf(subscription, message)
       if (terms !== undefined) {
@@ -64,14 +69,14 @@ export class RetainedWalks {
     return undefined
   }
 
-  #next(walk: Walk): Message | undefined {
+  /** Its value is undefined where the walk has come far without a match: other clients have their turn. */
+  #next(walk: Walk): IteratorResult<Message | undefined> {
     if (walk.waiting !== undefined) {
       const again = this.#house.store.getRetained(walk.waiting)
       walk.waiting = undefined
-      if (again !== undefined) return again
+      if (again !== undefined) return { done: false, value: again }
     }
-    const step = walk.messages.next()
-    return step.done === true ? undefined : step.value
+    return walk.messages.next()
   }
 
   /** A persistent session may be cut off before it acknowledges: the log keeps the message for it alone. */

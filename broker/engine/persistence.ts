@@ -1,5 +1,6 @@
 // aedes' persistence contract, served on our store, for extensions that ask `broker.persistence`.
 import { Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Store } from '../store/store.ts'
 import type { Packet } from './aedes-types.ts'
 import { toMessage, toPacket } from './aedes-types.ts'
@@ -25,8 +26,13 @@ export class AedesPersistence {
   createRetainedStreamCombi(filters: readonly string[]): Readable {
     const store = this.#store
     return Readable.from(
-      (function* () {
-        for (const filter of filters) for (const message of store.matchRetained(filter)) yield toPacket(message)
+      (async function* () {
+        for (const filter of filters) {
+          for (const message of store.matchRetained(filter)) {
+            if (message === undefined) await nextTurn()
+            else yield toPacket(message)
+          }
+        }
       })(),
     )
   }

@@ -271,7 +271,7 @@ class LevelStore implements Store {
     return this.#retained.get(topic)
   }
 
-  matchRetained(filter: string): IterableIterator<Message> {
+  matchRetained(filter: string): IterableIterator<Message | undefined> {
     return this.#retained.match(filter)
   }
 

@@ -102,7 +102,7 @@ class MemoryStore implements Store {
     return this.#retained.get(topic)
   }
 
-  matchRetained(filter: string): IterableIterator<Message> {
+  matchRetained(filter: string): IterableIterator<Message | undefined> {
     return this.#retained.match(filter)
   }
 

@@ -81,20 +81,19 @@ export class RetainedIndex {
     return this.#read(node)
   }
 
-  *match(filter: string): IterableIterator<Message> {
-    for (const node of walk(this.#root, filter.split('/'), 0)) {
-      const message = this.#read(node)
-      if (message !== undefined) yield message
+  /** Messages that match; `undefined` now and then, also where nothing matches: a place to yield to the loop. */
+  *match(filter: string): IterableIterator<Message | undefined> {
+    for (const node of walk(this.#root, filter.split('/'), 0, { nodes: 0 })) {
+      const message = node === undefined ? undefined : this.#read(node)
+      if (node === undefined || message !== undefined) yield message
     }
   }
 
   /** Topics of messages that have expired; `undefined` now and then: a place to yield to the loop. */
   *expired(): IterableIterator<string | undefined> {
-    let walked = 0
-    for (const node of descend(this.#root)) {
-      walked += 1
-      if (walked % 1_000 === 0) yield undefined
-      if (node.record === undefined || this.#read(node) !== undefined) continue
+    for (const node of descend(this.#root, { nodes: 0 })) {
+      if (node === undefined) yield undefined
+      if (node?.record === undefined || this.#read(node) !== undefined) continue
       yield decodeRetained(node.record, node.start, node.end).topic
     }
   }
@@ -119,7 +118,8 @@ export class RetainedIndex {
 }
 
 /** The nodes that match the filter from level `depth` on. `#` takes its parent too (4.7.1.2). */
-function* walk(node: Node, filter: readonly string[], depth: number): IterableIterator<Node> {
+function* walk(node: Node, filter: readonly string[], depth: number, pace: Pace): IterableIterator<Node | undefined> {
+  if (isRestDue(pace)) yield undefined
   if (depth === filter.length) {
     yield node
     return
@@ -128,23 +128,37 @@ function* walk(node: Node, filter: readonly string[], depth: number): IterableIt
   if (level === '#') {
     if (depth > 0) yield node
     for (const child of childrenOf(node)) {
-      if (depth > 0 || !isHidden(child)) yield* descend(child)
+      if (depth > 0 || !isHidden(child)) yield* descend(child, pace)
     }
     return
   }
   if (level !== '+') {
     const child = childOf(node, level)
-    if (child !== undefined) yield* walk(child, filter, depth + 1)
+    if (child !== undefined) yield* walk(child, filter, depth + 1, pace)
     return
   }
   for (const child of childrenOf(node)) {
-    if (depth > 0 || !isHidden(child)) yield* walk(child, filter, depth + 1)
+    if (depth > 0 || !isHidden(child)) yield* walk(child, filter, depth + 1, pace)
   }
 }
 
-function* descend(node: Node): IterableIterator<Node> {
+function* descend(node: Node, pace: Pace): IterableIterator<Node | undefined> {
+  if (isRestDue(pace)) yield undefined
   yield node
-  for (const child of childrenOf(node)) yield* descend(child)
+  for (const child of childrenOf(node)) yield* descend(child, pace)
+}
+
+/** How many nodes one walk has come to. */
+interface Pace {
+  nodes: number
+}
+
+/** A step of a walk is this many nodes, about a tenth of a millisecond. */
+const nodesPerStep = 500
+
+function isRestDue(pace: Pace): boolean {
+  pace.nodes += 1
+  return pace.nodes % nodesPerStep === 0
 }
 
 /** Topics that begin with `$` are not matched by a leading wildcard (MQTT-4.7.2-1). */

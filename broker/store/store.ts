@@ -61,10 +61,11 @@ export interface Store {
   putRetained(message: Message): void
   getRetained(topic: string): Message | undefined
   /**
-   * Walks the retained messages that match a filter, lazily: take a few, yield to the loop, go on. What is read is
-   * current when it is read. Expired messages are left out. `$` topics do not match a leading wildcard (MQTT-4.7.2-1).
+   * Walks the retained messages that match a filter, lazily: take a few, yield to the loop, go on. `undefined` stands
+   * where much was walked without a match, too: yield to the loop there. What is read is current when it is read.
+   * Expired messages are left out. `$` topics do not match a leading wildcard (MQTT-4.7.2-1).
    */
-  matchRetained(filter: string): IterableIterator<Message>
+  matchRetained(filter: string): IterableIterator<Message | undefined>
   readonly retainedCount: number
   /** How many retained messages this user set. */
   retainedCountOf(username: string): number

@@ -5,7 +5,16 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createLevelStore } from '../../broker/store/level.ts'
 import type { Store } from '../../broker/store/store.ts'
-import { committed, makeFolder, messageOf, readAll, recordLog, subscriptionOf, testLimits } from '../helpers/store.ts'
+import {
+  committed,
+  makeFolder,
+  matchedBy,
+  messageOf,
+  readAll,
+  recordLog,
+  subscriptionOf,
+  testLimits,
+} from '../helpers/store.ts'
 
 const deadline = { timeout: 30_000 }
 
@@ -139,7 +148,7 @@ async function contentOf(path: string, log = recordLog()): Promise<string[]> {
   const { sessions } = await store.open()
   try {
     const messages = (await readAll(store, [{ stream: 'stream', after: 0 }])).payloads
-    const retained = [...store.matchRetained('#')].map(({ topic, payload }) => `${topic} ${payload.toString()}`)
+    const retained = matchedBy(store, '#').map(({ topic, payload }) => `${topic} ${payload.toString()}`)
     return [...messages, ...retained, ...[...sessions].map((session) => JSON.stringify(session))]
   } finally {
     await store.close()

@@ -1,7 +1,7 @@
 // The part of the store contract about retained messages: what a filter matches, quotas, expiry, walking lazily.
 import assert from 'node:assert/strict'
 import type { Store } from '../../broker/store/store.ts'
-import { messageOf } from '../helpers/store.ts'
+import { matchedBy, messageOf } from '../helpers/store.ts'
 import type { StoreTest } from './store.ts'
 
 const topics = [
@@ -91,12 +91,22 @@ export function storeRetainedContract(test: StoreTest): void {
     const walk = store.matchRetained('t/+')
     assert.equal(walk.next().value?.payload.toString(), 'before')
     for (let n = 0; n < 100; n += 1) store.putRetained(messageOf(`t/${n}`, n % 2 === 0 ? 'after' : ''))
-    const rest = [...walk].map(({ payload }) => payload.toString())
+    const rest = [...walk].filter((message) => message !== undefined).map(({ payload }) => payload.toString())
     assert.equal(rest.length, 49)
     assert.deepEqual(new Set(rest), new Set(['after']))
+  })
+
+  test('a walk in which little matches stops for others to have their turn', async (_t, { store }) => {
+    for (let n = 0; n < 20_000; n += 1) store.putRetained(messageOf(`${n}/x/y`, '1'))
+    store.putRetained(messageOf('last/x/nope', '1'))
+    const steps = [...store.matchRetained('+/x/nope')]
+    assert.equal(steps.filter((message) => message !== undefined).length, 1)
+    assert.ok(steps.length > 20_000 / 500, `${steps.length} steps`)
   })
 }
 
 function matched(store: Store, filter: string): string[] {
-  return [...store.matchRetained(filter)].map(({ topic }) => topic).sort()
+  return matchedBy(store, filter)
+    .map(({ topic }) => topic)
+    .sort()
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Recovered, RecoveredSession, SessionRecord } from '../../broker/store/store.ts'
 import { privateStream } from '../../broker/store/store.ts'
-import { committed, messageOf, readAll, subscriptionOf, willOf } from '../helpers/store.ts'
+import { committed, matchedBy, messageOf, readAll, subscriptionOf, willOf } from '../helpers/store.ts'
 import type { MadeStore, StoreTest } from './store.ts'
 
 type Reopening = Required<MadeStore>
@@ -136,7 +136,7 @@ export function storeSurvivalContract(test: StoreTest): void {
     const { store: again, recovered } = await reopen()
     assert.deepEqual([...recovered.wills], [['a', will]])
     assert.deepEqual(
-      [...again.matchRetained('#')].map(({ topic, payload }) => [topic, payload.toString()]),
+      matchedBy(again, '#').map(({ topic, payload }) => [topic, payload.toString()]),
       [['r/1', 'one']],
     )
     assert.equal(again.retainedCountOf('bob'), 1)

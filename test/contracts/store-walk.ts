@@ -1,7 +1,7 @@
 // The part of the store contract that takes a long random walk and compares every step with a naive model.
 import assert from 'node:assert/strict'
 import type { Store, StreamPosition } from '../../broker/store/store.ts'
-import { committed, messageOf, randomOf, readAll, subscriptionOf, testLimits } from '../helpers/store.ts'
+import { committed, matchedBy, messageOf, randomOf, readAll, subscriptionOf, testLimits } from '../helpers/store.ts'
 import type { MadeStore, StoreTest } from './store.ts'
 import { sessionsOf } from './store-survival.ts'
 
@@ -148,7 +148,7 @@ async function compareRead(store: Store, model: Model, random: Random): Promise<
 
 function compareRetained(store: Store, model: Model, random: Random): void {
   const filter = filters[random(filters.length)]!
-  const found = [...store.matchRetained(filter)].map(({ topic, payload }) => `${topic} ${payload.toString()}`)
+  const found = matchedBy(store, filter).map(({ topic, payload }) => `${topic} ${payload.toString()}`)
   const wanted = [...model.retained]
     .filter(([topic]) => matches(filter, topic))
     .map(([topic, payload]) => `${topic} ${payload}`)

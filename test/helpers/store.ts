@@ -73,6 +73,11 @@ export async function readAll(store: Store, positions: readonly StreamPosition[]
   }
 }
 
+/** All retained messages that match, the places to yield left out. */
+export function matchedBy(store: Store, filter: string): Message[] {
+  return [...store.matchRetained(filter)].filter((message) => message !== undefined)
+}
+
 export async function makeFolder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'oriole-store-'))
   t.after(() => rm(path, { recursive: true, force: true }))

@@ -192,9 +192,9 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   tick(now: number): void {
     for (const connection of this.#connections) {
       if (connection.connected) {
-        const silentMs = now - connection.lastReceivedAt
+        const silentMs = now - connection.intake.lastReceivedAt
         // Whom we do not listen to cannot be heard.
-        if (silentMs > connection.terms.silenceMs && !connection.held)
+        if (silentMs > connection.terms.silenceMs && !connection.intake.held)
           connection.end(reason.keepAliveTimeout, 'keepalive timeout')
       } else if (!connection.closed && now - connection.peer.acceptedAt > this.limits.connectTimeoutMs) {
         connection.end(reason.maximumConnectTime, 'not connected in time')

@@ -10,12 +10,12 @@ import type { ClientInfo, Identity } from '../plugin.ts'
 import { TopicAliases } from './aliases.ts'
 import { decode } from './decode.ts'
 import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from './encode.ts'
-import { FrameReader } from './frames.ts'
 import { type Exchange, handleAuth, refuseExchange } from './handle-auth.ts'
 import { handleConnect, refuseVersion } from './handle-connect.ts'
 import { handleAck, handlePublish } from './handle-publish.ts'
 import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts'
-import type { ConnectionHost, Origin } from './host.ts'
+import type { ConnectionHost } from './host.ts'
+import { Intake } from './intake.ts'
 import { type ClientPacket, type DisconnectPacket, type ProtocolVersion, ProtocolViolation } from './packets.ts'
 import { type ReasonCode, reason } from './reason-codes.ts'
 import { Replies } from './replies.ts'
@@ -38,8 +38,6 @@ export interface ClientTerms {
 
 /** How long a peer that was told goodbye may take to read it. */
 const lingerMs = 1_000
-/** Publishes of one connection that wait for the disk; above it the socket is read later. */
-const waitingBytesMax = 4 * 1024 * 1024
 
 export class Connection implements Link {
   readonly host: ConnectionHost
@@ -47,9 +45,7 @@ export class Connection implements Link {
   readonly terms: ClientTerms
   readonly replies: Replies
   readonly aliases = new TopicAliases()
-  readonly origin: Origin = { waiting: 0 }
-  /** When the last whole packet came, in milliseconds since 1970 (MQTT-3.1.2-22). */
-  lastReceivedAt: number
+  readonly intake: Intake
   /** Asked of a connection by aedes' core, which keeps no duplicates for ours. */
   readonly duplicates = {}
   /** An enhanced authentication under way (MQTT 4.12). */
@@ -61,17 +57,12 @@ export class Connection implements Link {
   #info: ClientInfo | undefined
   #session: Session | undefined
   readonly #stream: IncomingConnection['stream']
-  readonly #reader: FrameReader
   readonly #output: Output
-  /** A packet waits for an answer of a plugin; the next ones stay in the reader. */
-  #busy = false
-  #waitingBytes = 0
   #goodbye: DisconnectPacket | undefined
 
   constructor(host: ConnectionHost, peer: IncomingConnection) {
     this.host = host
     this.peer = peer
-    this.lastReceivedAt = peer.acceptedAt
     this.terms = {
       version: undefined,
       window: host.limits.inflightOut,
@@ -81,7 +72,13 @@ export class Connection implements Link {
     }
     const stream = peer.stream
     this.#stream = stream
-    this.#reader = new FrameReader(host.limits.connectPacketMaxBytes)
+    this.intake = new Intake(
+      stream,
+      host.limits,
+      peer.acceptedAt,
+      ({ header, body }) => this.#handle(decode(header, body, this.terms.version)),
+      (error) => this.#failed(error),
+    )
     this.#output = new Output(stream, host.limits.outputLowBytes, () => this.#session?.outbox.pump())
     this.replies = new Replies((bytes) => this.#answer(bytes))
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
@@ -104,11 +101,6 @@ export class Connection implements Link {
 
   get version(): ProtocolVersion {
     return this.terms.version ?? 4
-  }
-
-  /** Its next packet waits for us. */
-  get held(): boolean {
-    return this.#busy || this.#isFull
   }
 
   get window(): number {
@@ -135,7 +127,7 @@ export class Connection implements Link {
     this.#info = info
     this.#session = session
     this.#state = 'connected'
-    this.#reader.maxBytes = this.host.limits.packetMaxBytes
+    this.intake.packetMaxBytes = this.host.limits.packetMaxBytes
   }
 
   /** CONNACK has left: from now on the client may be told DISCONNECT (MQTT-3.14.0-1). */
@@ -216,17 +208,6 @@ export class Connection implements Link {
     done?.()
   }
 
-  /** Publishes of this client that wait for the disk: too many, and its socket is read later. */
-  addWaiting(bytes: number): void {
-    this.#waitingBytes += bytes
-    if (this.#isFull && !this.#stream.isPaused()) this.#stream.pause()
-  }
-
-  removeWaiting(bytes: number): void {
-    this.#waitingBytes -= bytes
-    if (this.#stream.isPaused() && !this.#isFull) this.#goOn()
-  }
-
   /** Nothing can be stored: no acknowledgement, and no CONNACK, may leave. */
   storageFailed(): void {
     const phrase = 'storage is not available'
@@ -247,54 +228,10 @@ export class Connection implements Link {
     return outgoing.encodeOwn({ ...form, topicAlias: undefined, sendTopic: true })
   }
 
-  get #isFull(): boolean {
-    return this.#waitingBytes > waitingBytesMax || this.origin.waiting >= this.host.limits.inflightIn
-  }
-
   #onData(chunk: Buffer): void {
     if (this.#state === 'closed') return
     this.host.counts.bytesIn += chunk.length
-    this.#reader.push(chunk)
-    this.#process()
-  }
-
-  /** Takes packets one after the other; one that waits for a plugin holds up those behind it (MQTT-4.6.0-1 … -6). */
-  #process(): void {
-    try {
-      while (!this.#busy && this.#state !== 'closed') {
-        if (this.#isFull) {
-          this.#stream.pause()
-          return
-        }
-        const frame = this.#reader.next()
-        if (frame === undefined) return
-        this.lastReceivedAt = Date.now()
-        const later = this.#handle(decode(frame.header, frame.body, this.terms.version))
-        if (later !== undefined) this.#wait(later)
-      }
-    } catch (error) {
-      this.#failed(error)
-    }
-  }
-
-  #wait(later: Promise<void>): void {
-    this.#busy = true
-    this.#stream.pause()
-    later.then(
-      () => {
-        this.#busy = false
-        this.#goOn()
-      },
-      (error: unknown) => this.#failed(error),
-    )
-  }
-
-  #goOn(): void {
-    if (this.#busy || this.#state === 'closed') return
-    // The time in which we did not listen is not the client's silence.
-    this.lastReceivedAt = Date.now()
-    this.#process()
-    if (!this.#busy && !this.#isFull) this.#stream.resume()
+    this.intake.push(chunk)
   }
 
   #handle(packet: ClientPacket): Promise<void> | undefined {
@@ -368,6 +305,7 @@ export class Connection implements Link {
   #finish(phrase: string, withWill: boolean): void {
     const opened = this.#state === 'connected'
     this.#state = 'closed'
+    this.intake.stop()
     this.replies.clear()
     this.host.counts.connectionsClosed += 1
     if (opened) this.host.closed(this, { withWill, phrase })

@@ -141,13 +141,13 @@ function acknowledgeDropped(connection: Connection, packet: PublishPacket): void
 function publishUnacknowledged(connection: Connection, message: Message): void {
   const bytes = sizeOf(message)
   let waits: boolean | undefined
-  connection.host.publish(message, connection.origin, () => {
-    if (waits === true) connection.removeWaiting(bytes)
+  connection.host.publish(message, connection.intake.origin, () => {
+    if (waits === true) connection.intake.removeWaiting(bytes)
     waits = false
   })
   if (waits === false) return
   waits = true
-  connection.addWaiting(bytes)
+  connection.intake.addWaiting(bytes)
 }
 
 function publishAcknowledged(connection: Connection, packet: PublishPacket, message: Message): void {
@@ -156,11 +156,11 @@ function publishAcknowledged(connection: Connection, packet: PublishPacket, mess
   const bytes = sizeOf(message)
   let code: ReasonCode | undefined
   let later: (() => void) | undefined
-  host.publish(message, connection.origin, (error, matched) => {
+  host.publish(message, connection.intake.origin, (error, matched) => {
     code = matched ? reason.success : reason.noMatchingSubscribers
     if (error === undefined) later?.()
     else {
-      if (later !== undefined) connection.removeWaiting(bytes)
+      if (later !== undefined) connection.intake.removeWaiting(bytes)
       if (packet.qos === 2) forgetPacketId(connection, packet.packetId)
       connection.storageFailed()
     }
@@ -170,9 +170,9 @@ function publishAcknowledged(connection: Connection, packet: PublishPacket, mess
     return
   }
   const reply = connection.replies.hold()
-  connection.addWaiting(bytes)
+  connection.intake.addWaiting(bytes)
   const settle = (): void => {
-    connection.removeWaiting(bytes)
+    connection.intake.removeWaiting(bytes)
     if (connection.closed) return
     host.counts.acksSent += 1
     connection.replies.settle(reply, ackBytes(connection, packet, code ?? reason.success))

@@ -1,6 +1,5 @@
 // A subscription that walks over very many retained topics and finds nothing holds nobody up.
 import assert from 'node:assert/strict'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { createLevelStore } from '../../broker/store/level.ts'
@@ -10,7 +9,8 @@ import { openWith } from '../helpers/open-config.ts'
 import { messageOf, recordLog, testLimits } from '../helpers/store.ts'
 
 const topics = 200_000
-const blockedMaxMs = 20
+/** Half of what is promised: without rests it is 24 ms on the machine of its first run, with them 1.2. */
+const blockedMaxMs = 10
 
 test('flow: +/x/nope over 200,000 retained topics never blocks the loop for 20 ms', { timeout: 120_000 }, async (t) => {
   const folder = await temporaryFolder(t)
@@ -47,12 +47,19 @@ async function fillStore(path: string): Promise<void> {
   await store.close()
 }
 
+/** The longest time between two turns of the loop. */
 async function longestDelayMs(work: () => Promise<unknown>): Promise<number> {
-  const delay = monitorEventLoopDelay({ resolution: 1 })
-  delay.enable()
+  let longest = 0
+  let last = performance.now()
+  let turn: NodeJS.Immediate
+  const look = () => {
+    const now = performance.now()
+    longest = Math.max(longest, now - last)
+    last = now
+    turn = setImmediate(look)
+  }
+  look()
   await work()
-  // A hold-up is seen by the first timer after it.
-  await wait(10)
-  delay.disable()
-  return delay.max / 1e6
+  clearImmediate(turn!)
+  return Math.max(longest, performance.now() - last)
 }

@@ -17,6 +17,18 @@ export interface Backlog {
   readonly skipped: number
 }
 
+/** One read brings about this much into memory; the first one of a session is small, because nobody knows its messages. */
+const readBytes = 512 * 1024
+export const firstReadMessages = 16
+
+/** How many messages the next read asks for, after this one asked for `limit`. */
+export function nextReadMessages(limit: number, { deliveries }: Backlog, most: number): number {
+  let bytes = 0
+  for (const { outgoing } of deliveries) bytes += outgoing.message.payload.length
+  if (bytes > readBytes) return Math.max(1, Math.floor((limit * readBytes) / bytes))
+  return bytes * 2 > readBytes ? limit : Math.min(limit * 2, most)
+}
+
 /** Reads at most `limit` messages above `after` and not above `upTo`. */
 export async function readBacklog(
   house: DeliveryHouse,

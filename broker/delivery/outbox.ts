@@ -6,7 +6,7 @@
 import { errorText } from '../errors.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import type { Cursor } from '../store/store.ts'
-import { owed, readBacklog } from './backlog.ts'
+import { firstReadMessages, nextReadMessages, owed, readBacklog } from './backlog.ts'
 import type { Delivery } from './delivery.ts'
 import { Fifo } from './fifo.ts'
 import type { DeliveryHouse } from './house.ts'
@@ -17,7 +17,7 @@ import { type Inflight, Window } from './window.ts'
 
 /** Beside its payload, a queued message costs about this much. It bounds the number of small ones. */
 const queuedOverheadBytes = 200
-/** At least this many messages for each read of the log, however small the window. */
+/** At most this many messages for each read of the log, or as many as the window takes. */
 const readMessages = 200
 
 export class Outbox {
@@ -36,6 +36,7 @@ export class Outbox {
   /** True: between `#readUpTo` and the live feed messages are missing; they are in the log. Always so while offline. */
   #behind = true
   #reading = false
+  #readLimit = firstReadMessages
   /** While a read runs: live messages collect, and none was lost since it began. */
   #collecting = false
   /** While behind: everything up to here was sent, queued, or does not concern the session. */
@@ -93,6 +94,8 @@ export class Outbox {
     const link = this.#link
     if (link === undefined) return
     if (delivery.qos === 0) {
+      // Its turn in a shared group may be in the log from before the subscription was lowered to QoS 0.
+      if (delivery.share !== undefined) this.window.markDone(delivery.outgoing.sequence)
       if (link.hasRoom) this.#send(link, delivery, 0)
       else this.#house.countDrop('output_full', delivery, this.#session)
       return
@@ -279,13 +282,14 @@ export class Outbox {
     this.#reading = true
     this.#collecting = true
     const upTo = this.#house.fedSequence
-    const limit = Math.max(readMessages, link.window)
+    const limit = this.#readLimit
     try {
       const read = await readBacklog(this.#house, this.#session, { after: this.#readUpTo, upTo, limit })
       if (this.#link !== link) return
       this.#reading = false
       for (const delivery of read.deliveries) this.#backlog.push(delivery)
       this.#readUpTo = read.upTo
+      this.#readLimit = nextReadMessages(limit, read, Math.max(readMessages, link.window))
       if (read.skipped > 0) this.#house.tellSkipped(this.#session, read.skipped)
       if (read.end && this.#collecting) this.#behind = false
       else this.#clearLive()

@@ -51,6 +51,8 @@ async function survivorsOf(clients: readonly RawClient[]): Promise<readonly RawC
       })
     }
   })
+  // Goodbye is said only to who was welcomed [MQTT-3.14.0-1].
+  for (const client of ended) assert.notEqual(client.pending[0]?.cmd, 'disconnect')
   const survivors = clients.filter((client) => !ended.has(client))
   for (const client of survivors) {
     await client.expect('connack')

@@ -162,7 +162,7 @@ test('conformance: CONNACK and DISCONNECT with 0x80 or more are followed by the 
   const told = await connectRaw(t, port)
   told.bytes([0xe0, 1, 0xff])
   await told.disconnected(0x82)
-  // A client that takes no packet of that size is not told, and its connection ends all the same.
+  // A client that takes only small packets is told without a reason string.
   const small = await connectRaw(t, port, { clientId: 's', properties: { maximumPacketSize: 16 } })
   small.send({ ...connectPacket({ clientId: 's' }) })
   assert.equal((await small.expect('disconnect')).properties, undefined)

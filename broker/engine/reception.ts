@@ -127,14 +127,14 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     return { ...opened, replaced: hadStored && !opened.present }
   }
 
-  closed(connection: Connection, { withWill, phrase }: Ending): void {
+  closed(connection: Connection, { withWill, phrase, welcomed }: Ending): void {
     const { info, session } = connection
     this.#byClientId.delete(info.id)
     this.sessions.disconnected(session)
     if (withWill) this.wills.release(info.id, session.expiryS)
     else this.wills.disarm(info.id)
     this.#changed()
-    this.hooks.onDisconnected?.(info, phrase)
+    if (welcomed) this.hooks.onDisconnected?.(info, phrase)
     this.#audience.emitEvent('clientDisconnect', connection)
   }
 

@@ -308,7 +308,7 @@ export class Connection implements Link {
     this.intake.stop()
     this.replies.clear()
     this.host.counts.connectionsClosed += 1
-    if (opened) this.host.closed(this, { withWill, phrase })
+    if (opened) this.host.closed(this, { withWill, phrase, welcomed: this.#welcomed })
   }
 
   /** Lets the peer read the last bytes, then lets go of it. What it still sends is thrown away. */

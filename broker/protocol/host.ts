@@ -67,4 +67,6 @@ export interface Ending {
   readonly withWill: boolean
   /** Constant lower-case phrase. */
   readonly phrase: string
+  /** CONNACK had left: who was never told of a client need not be told of its end. */
+  readonly welcomed: boolean
 }

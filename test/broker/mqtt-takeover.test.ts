@@ -1,6 +1,8 @@
 // Takeover: of any number of connections with one client id exactly one lives, and it belongs to the owner (MQTT-3.1.4-3).
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { startBroker, temporaryFolder } from '../helpers/broker.ts'
 import { metric, openWith } from '../helpers/open-config.ts'
@@ -60,6 +62,45 @@ async function survivorsOf(clients: readonly RawClient[]): Promise<readonly RawC
   }
   return survivors
 }
+
+/** Publishes who comes and goes. */
+const witness = (zod: string): string => `
+import { z } from '${zod}'
+export default {
+  name: 'witness',
+  config: z.strictObject({}),
+  setup: (broker) => ({
+    onConnected: ({ id }) => broker.publish({ topic: 'witness/' + id, payload: 'came' }),
+    onDisconnected: ({ id }) => broker.publish({ topic: 'witness/' + id, payload: 'went' }),
+  }),
+}
+`
+
+test('takeover: plugins hear of each client that came and went, in turn', { timeout }, async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'witness.mjs'), witness(import.meta.resolve('zod')))
+  const plugins = '[auth-anonymous, acl-open, ./witness.mjs]'
+  const port = (await startBroker(t, openWith({ folder, plugins, limits: manyConnects }), folder)).port()
+  const watching = await connectRaw(t, port)
+  await watching.subscribe(['witness/c', 'end'])
+  for (let round = 0; round < 10; round += 1) {
+    const clients = await Promise.all(Array.from({ length: 5 }, () => openRaw(t, port)))
+    for (const client of clients) client.send(connectPacket(kept('c')))
+    for (const client of await survivorsOf(clients)) await client.leave()
+  }
+  watching.publish('end')
+  const heard: string[] = []
+  for (;;) {
+    const { topic, payload } = await watching.expect('publish')
+    if (topic === 'end') break
+    heard.push(payload.toString())
+  }
+  assert.ok(heard.length >= 20)
+  assert.deepEqual(
+    heard,
+    heard.map((_, index) => (index % 2 === 0 ? 'came' : 'went')),
+  )
+})
 
 test('takeover: another user is refused, with and without clean start, and the owner notices nothing', {
   timeout,

@@ -24,6 +24,8 @@ const willWhen311 =
 const first311 = 'conformance 3.1.1: CONNACK comes first, and nothing that follows a refused CONNECT is taken up'
 const refusals311 =
   'conformance 3.1.1: every refusal has one of the five return codes, session present 0, and the end after it'
+const willKept311 =
+  'conformance 3.1.1: a refused CONNECT leaves no will, an accepted one keeps it to the end of its connection'
 
 export const oldConnect: readonly Statement[] = [
   {
@@ -66,10 +68,7 @@ export const oldConnect: readonly Statement[] = [
     binds: 'server',
     text: 'Clean session 0 resumes the session or makes a new one, which is kept after the connection.',
     where: [sessions],
-    tests: [
-      clean311,
-      'conformance 3.1.1: session present is 1 exactly where the session goes on, and 0 in every refusal',
-    ],
+    tests: [clean311, 'conformance 3.1.1: session present is 1 exactly where the session goes on'],
   },
   {
     id: 'MQTT-3.1.2-5',
@@ -100,7 +99,7 @@ export const oldConnect: readonly Statement[] = [
     binds: 'server',
     text: 'The will is kept, and published when the connection is closed without DISCONNECT.',
     where: [wills, reception],
-    tests: [will311, willWhen311],
+    tests: [will311, willWhen311, willKept311],
   },
   {
     id: 'MQTT-3.1.2-9',
@@ -114,7 +113,7 @@ export const oldConnect: readonly Statement[] = [
     binds: 'server',
     text: 'The will is removed once it was published, or at DISCONNECT.',
     where: [wills],
-    tests: [will311, willDiscarded],
+    tests: [will311, willDiscarded, willKept311],
   },
   {
     id: 'MQTT-3.1.2-11',
@@ -128,7 +127,7 @@ export const oldConnect: readonly Statement[] = [
     binds: 'server',
     text: 'Without the will flag no will is published.',
     where: [wills],
-    tests: [will311, willDiscarded],
+    tests: [will311, willDiscarded, willKept311],
   },
   {
     id: 'MQTT-3.1.2-13',

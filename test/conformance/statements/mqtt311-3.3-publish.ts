@@ -14,6 +14,7 @@ const topic311 = 'conformance 3.1.1: the topic comes first, unchanged, and match
 const retained311 =
   'conformance 3.1.1: a retained message is kept, replaced, removed by an empty one, and untouched by others'
 const dup311 = 'conformance 3.1.1: DUP is 1 when a message is sent again, and never passed on'
+const wildcards311 = 'conformance 3.1.1: a new subscription gets the last retained message of every topic that matches'
 
 export const oldPublish: readonly Statement[] = [
   {
@@ -56,7 +57,7 @@ export const oldPublish: readonly Statement[] = [
     binds: 'server',
     text: 'A new subscription gets the last retained message of each topic that matches.',
     where: [walks],
-    tests: [retained311],
+    tests: [retained311, wildcards311],
   },
   {
     id: 'MQTT-3.3.1-7',
@@ -70,7 +71,7 @@ export const oldPublish: readonly Statement[] = [
     binds: 'server',
     text: 'RETAIN is 1 in what is sent because of a new subscription.',
     where: [walks],
-    tests: [retained311],
+    tests: [retained311, wildcards311],
   },
   {
     id: 'MQTT-3.3.1-9',

@@ -16,6 +16,7 @@ const suback =
 const unsubscribe =
   'conformance: UNSUBSCRIBE compares filters character by character, and is answered whatever it finds'
 const completed = 'conformance: what was begun is delivered to its end after UNSUBSCRIBE'
+const refusals311 = 'conformance 3.1.1: whatever refuses a filter, its return code is 0x80'
 
 export const oldSubscribing: readonly Statement[] = [
   {
@@ -82,14 +83,14 @@ export const oldSubscribing: readonly Statement[] = [
     binds: 'server',
     text: 'Several filters in one SUBSCRIBE are as several SUBSCRIBEs, with one SUBACK.',
     where: [handleSubscribe],
-    tests: [suback],
+    tests: [suback, refusals311],
   },
   {
     id: 'MQTT-3.8.4-5',
     binds: 'server',
     text: 'SUBACK has a return code for each filter: the granted QoS, or a failure.',
     where: [handleSubscribe],
-    tests: [suback],
+    tests: [suback, refusals311],
   },
   {
     id: 'MQTT-3.8.4-6',
@@ -110,7 +111,7 @@ export const oldSubscribing: readonly Statement[] = [
     binds: 'server',
     text: 'Return codes are 0x00, 0x01, 0x02 or 0x80.',
     where: [encode],
-    tests: [suback],
+    tests: [suback, refusals311],
   },
   {
     id: 'MQTT-3.10.1-1',

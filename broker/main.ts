@@ -155,7 +155,7 @@ function refusalOfAll({ limits }: Config, metrics: Metrics, broker: Broker): () 
 }
 
 function isOverloaded(loopDelayMs: number, metrics: Metrics): boolean {
-  return loopDelayMs > 0 && metrics.loopDelay.seconds.p99 * 1000 > loopDelayMs
+  return loopDelayMs > 0 && (metrics.loopDelay.lastingSeconds?.p99 ?? 0) * 1000 > loopDelayMs
 }
 
 async function openListeners(

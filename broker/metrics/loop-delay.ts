@@ -29,6 +29,11 @@ export class LoopDelay {
     return this.#last ?? this.#read()
   }
 
+  /** The last full window; undefined before there is one: a start, or a single pause, is no lasting load. */
+  get lastingSeconds(): LoopDelaySeconds | undefined {
+    return this.#last
+  }
+
   stop(): void {
     clearInterval(this.#window)
     this.#histogram.disable()

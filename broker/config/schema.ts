@@ -96,7 +96,7 @@ export const limitsSchema = z.strictObject({
       burst: positive.default(100).describe('this many at once'),
     })
     .prefault({})
-    .describe('CONNECTs for one client id; over it refused with 0x9F'),
+    .describe('CONNECTs with one client id, user and address; over it refused with 0x9F'),
   failedLogins: z
     .strictObject({ perMinute: count.default(10).describe('0: no limit'), banS: count.default(300) })
     .prefault({})

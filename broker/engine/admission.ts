@@ -29,7 +29,8 @@ export class Admission {
   check(clientId: string, username: string | undefined, address: string): Refusal | undefined {
     const banned = this.banned(username, address)
     if (banned !== undefined) return banned
-    if (!this.#take(clientId, Date.now())) {
+    // Not by the client id alone: a stranger who knows it could keep its owner out.
+    if (!this.#take(`${clientId}\u0000${keyOf(username, address)}`, Date.now())) {
       return { refused: reason.connectionRateExceeded, because: 'this client id connects too often' }
     }
     return undefined
@@ -65,13 +66,13 @@ export class Admission {
     }
   }
 
-  #take(clientId: string, now: number): boolean {
+  #take(key: string, now: number): boolean {
     const { perS, burst } = this.#limits.connectsPerClient
-    const bucket = this.#buckets.get(clientId) ?? { tokens: burst, at: now }
+    const bucket = this.#buckets.get(key) ?? { tokens: burst, at: now }
     bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) / 1000) * perS)
     bucket.at = now
     if (this.#buckets.size >= remembered) this.#buckets = new Map()
-    this.#buckets.set(clientId, bucket)
+    this.#buckets.set(key, bucket)
     if (bucket.tokens < 1) return false
     bucket.tokens -= 1
     return true

@@ -247,6 +247,7 @@ export class Connection implements Link {
     if (this.#state !== 'connected') throw new ProtocolViolation(reason.protocolError, 'only AUTH leads to CONNACK')
     switch (packet.type) {
       case 'publish':
+        this.intake.published(packet.payload.length)
         return handlePublish(this, packet)
       case 'puback':
       case 'pubrec':

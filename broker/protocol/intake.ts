@@ -2,11 +2,12 @@
 import type { Duplex } from 'node:stream'
 import { type Frame, FrameReader } from './frames.ts'
 import type { Origin } from './host.ts'
+import { type Pace, type PaceLimits, paceOf } from './pace.ts'
 
 /** Publishes of one connection that wait for the disk; above it the socket is read later. */
 const waitingBytesMax = 4 * 1024 * 1024
 
-export interface IntakeLimits {
+export interface IntakeLimits extends PaceLimits {
   /** Of a packet before CONNECT is accepted. */
   readonly connectPacketMaxBytes: number
   /** Publishes that may wait for the disk. */
@@ -25,6 +26,9 @@ export class Intake {
   readonly #failed: (error: unknown) => void
   /** A packet waits for an answer of a plugin; the next ones stay in the reader. */
   #busy = false
+  readonly #pace: Pace | undefined
+  /** The client publishes faster than it may. */
+  #resting: NodeJS.Timeout | undefined
   #waitingBytes = 0
   #stopped = false
 
@@ -39,6 +43,7 @@ export class Intake {
     this.#stream = stream
     this.#limits = limits
     this.#reader = new FrameReader(limits.connectPacketMaxBytes)
+    this.#pace = paceOf(limits)
     this.lastReceivedAt = acceptedAt
     this.#take = take
     this.#failed = failed
@@ -46,7 +51,7 @@ export class Intake {
 
   /** The next packet waits for us, not for the client. */
   get held(): boolean {
-    return this.#busy || this.#isFull
+    return this.#busy || this.#resting !== undefined || this.#isFull
   }
 
   set packetMaxBytes(bytes: number) {
@@ -61,6 +66,7 @@ export class Intake {
   /** From here on nothing is taken. */
   stop(): void {
     this.#stopped = true
+    clearTimeout(this.#resting)
     this.#reader.clear()
   }
 
@@ -74,6 +80,17 @@ export class Intake {
     if (this.#stream.isPaused() && !this.#isFull) this.#goOn()
   }
 
+  /** A message was published: above its pace the client is read later. */
+  published(bytes: number): void {
+    const restMs = this.#pace?.restMs(bytes, Date.now()) ?? 0
+    if (restMs === 0) return
+    this.#stream.pause()
+    this.#resting ??= setTimeout(() => {
+      this.#resting = undefined
+      this.#goOn()
+    }, restMs)
+  }
+
   get #isFull(): boolean {
     return this.#waitingBytes > waitingBytesMax || this.origin.waiting >= this.#limits.inflightIn
   }
@@ -81,7 +98,7 @@ export class Intake {
   /** One packet that waits for a plugin holds up those behind it (MQTT-4.6.0-1 … -6). */
   #process(): void {
     try {
-      while (!this.#busy && !this.#stopped) {
+      while (!this.#busy && !this.#stopped && this.#resting === undefined) {
         if (this.#isFull) {
           this.#stream.pause()
           return
@@ -110,10 +127,10 @@ export class Intake {
   }
 
   #goOn(): void {
-    if (this.#busy || this.#stopped) return
+    if (this.#busy || this.#stopped || this.#resting !== undefined) return
     // The time in which we did not listen is not the client's silence.
     this.lastReceivedAt = Date.now()
     this.#process()
-    if (!this.#busy && !this.#stopped && !this.#isFull) this.#stream.resume()
+    if (!this.held && !this.#stopped) this.#stream.resume()
   }
 }

@@ -1,0 +1,34 @@
+// How fast one client may publish: two leaky buckets, messages and bytes. Above the pace its socket is read more
+// slowly; nothing is dropped.
+
+export interface PaceLimits {
+  /** 0: no limit. */
+  readonly publishPerS: number
+  readonly publishBytesPerS: number
+}
+
+export class Pace {
+  readonly #limits: PaceLimits
+  /** When all that was published would have been paid for, in milliseconds since 1970. */
+  #paidAt = 0
+
+  constructor(limits: PaceLimits) {
+    this.#limits = limits
+  }
+
+  /** How long to rest after this message, in milliseconds; up to a second is let through at once. */
+  restMs(bytes: number, now: number): number {
+    const { publishPerS, publishBytesPerS } = this.#limits
+    const costMs = Math.max(
+      publishPerS === 0 ? 0 : 1000 / publishPerS,
+      publishBytesPerS === 0 ? 0 : (1000 * bytes) / publishBytesPerS,
+    )
+    this.#paidAt = Math.max(this.#paidAt, now - 1000) + costMs
+    return Math.max(0, this.#paidAt - now)
+  }
+}
+
+/** Undefined: there is no limit, and nothing to look at for each message. */
+export function paceOf(limits: PaceLimits): Pace | undefined {
+  return limits.publishPerS === 0 && limits.publishBytesPerS === 0 ? undefined : new Pace(limits)
+}

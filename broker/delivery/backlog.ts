@@ -6,6 +6,7 @@ import { type Delivery, deliver, mergeTerms, type Terms, termsOf } from './deliv
 import type { DeliveryHouse } from './house.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Session } from './session.ts'
+import type { Subscription } from './subscription.ts'
 
 export interface Backlog {
   readonly deliveries: readonly Delivery[]
@@ -51,31 +52,47 @@ export async function readBacklog(
 
 /** The delivery of a message of the log to this session; undefined when no subscription of it wants the message now. */
 export function fromLog(house: DeliveryHouse, session: Session, outgoing: Outgoing): Delivery | undefined {
-  const { message, sequence } = outgoing
-  if (message.via !== undefined) return fromPrivate(house, session, outgoing, message.via)
+  const found = termsInLog(session, outgoing)
+  // What came by QoS 0 was given to who was connected then.
+  if (found === undefined || (found.terms.qos === 0 && found.share === undefined)) return undefined
+  return deliver(house, session, outgoing, found.terms, found.share)
+}
+
+/**
+ * A message that was in flight at a restart: it is owed to the client, also if the subscription is gone since, or is
+ * for QoS 0 now.
+ */
+export function owed(house: DeliveryHouse, session: Session, message: Message, sequence: number, qos: 1 | 2): Delivery {
+  const outgoing = new Outgoing(message, sequence)
+  const found = termsInLog(session, outgoing)
+  const isRetained = message.via !== undefined && parseShare(message.via) === undefined
+  const terms = { retain: isRetained, subscriptionIds: undefined, ...found?.terms, qos }
+  const delivery = { outgoing, ...terms, share: found?.share }
+  return deliver(house, session, outgoing, terms, found?.share) ?? delivery
+}
+
+interface FoundTerms {
+  readonly terms: Terms
+  readonly share: Subscription | undefined
+}
+
+function termsInLog(session: Session, { message, sequence }: Outgoing): FoundTerms | undefined {
+  if (message.via !== undefined) return privateTerms(session, message, message.via)
   let terms: Terms | undefined
   for (const subscription of session.subscriptions.values()) {
     if (subscription.share !== undefined || subscription.record.since >= sequence) continue
     if (topicMatches(subscription.filter, message.topic)) terms = mergeTerms(terms, termsOf(subscription, message))
   }
-  return terms === undefined || terms.qos === 0 ? undefined : deliver(house, session, outgoing, terms, undefined)
+  return terms && { terms, share: undefined }
 }
 
 /** What is in the log for this session alone comes by one subscription, whatever others would let it through. */
-function fromPrivate(house: DeliveryHouse, session: Session, outgoing: Outgoing, via: string): Delivery | undefined {
+function privateTerms(session: Session, message: Message, via: string): FoundTerms | undefined {
   const subscription = session.subscriptions.get(via)
-  const terms = subscription && termsOf(subscription, outgoing.message)
+  const terms = subscription && termsOf(subscription, message)
   if (subscription === undefined || terms === undefined) return undefined
-  if (subscription.share !== undefined) return deliver(house, session, outgoing, terms, subscription)
-  return deliver(house, session, outgoing, { ...terms, retain: true }, undefined)
-}
-
-/** A message that was in flight at a restart: it is owed to the client, also if the subscription is gone since. */
-export function owed(house: DeliveryHouse, session: Session, message: Message, sequence: number, qos: 1 | 2): Delivery {
-  const outgoing = new Outgoing(message, sequence)
-  const found = fromLog(house, session, outgoing)
-  const isRetained = message.via !== undefined && parseShare(message.via) === undefined
-  return { outgoing, retain: isRetained, subscriptionIds: undefined, share: undefined, ...found, qos }
+  if (subscription.share !== undefined) return { terms, share: subscription }
+  return { terms: { ...terms, retain: true }, share: undefined }
 }
 
 function positionsOf(session: Session, after: number): StreamPosition[] {

@@ -1,0 +1,115 @@
+// What random walks found (test/walk/), each as a story of its own.
+import assert from 'node:assert/strict'
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { startBroker, type TestBroker, temporaryFolder } from '../helpers/broker.ts'
+import { connectRaw, kept, type PacketOf, tryConnect } from '../helpers/raw-client.ts'
+
+const deadline = { timeout: 20_000 }
+
+function storedConfig(folder: string): string {
+  return `
+node: test
+listeners: [{ name: tcp, type: tcp, port: 0 }]
+store: { type: level, path: ${join(folder, 'data')}, durability: os }
+admin: { enabled: false }
+plugins: [auth-anonymous, acl-open]
+`
+}
+
+async function startStored(t: TestContext): Promise<{ broker: TestBroker; again(): Promise<TestBroker> }> {
+  const folder = await temporaryFolder(t)
+  const broker = await startBroker(t, storedConfig(folder), folder)
+  const again = async (): Promise<TestBroker> => {
+    await broker.stop()
+    return startBroker(t, storedConfig(folder), folder)
+  }
+  return { broker, again }
+}
+
+const textOf = ({ payload }: PacketOf<'publish'>): string => payload.toString()
+
+test(
+  'retained: a message that was not acknowledged before a restart comes again with RETAIN and its identifier',
+  deadline,
+  async (t) => {
+    const { broker, again } = await startStored(t)
+    const publisher = await connectRaw(t, broker.port())
+    publisher.publish('a', 'state', { qos: 1, retain: true })
+    await publisher.expect('puback')
+    const before = await connectRaw(t, broker.port(), kept('reader'))
+    const messageId = before.nextPacketId()
+    before.send({
+      cmd: 'subscribe',
+      messageId,
+      subscriptions: [{ topic: 'a', qos: 1 }],
+      properties: { subscriptionIdentifier: 7 },
+    })
+    await before.expect('suback')
+    assert.equal((await before.expect('publish')).retain, true)
+
+    const reader = await connectRaw(t, (await again()).port(), { ...kept('reader'), clean: false })
+    const publish = await reader.expect('publish')
+    assert.deepEqual([publish.retain, publish.dup, publish.properties?.subscriptionIdentifier], [true, true, 7])
+  },
+)
+
+test(
+  'shared: a member that is away and subscribed by itself too gets both copies when it is back',
+  deadline,
+  async (t) => {
+    const broker = await startBroker(t)
+    const member = await connectRaw(t, broker.port(), kept('member'))
+    await member.subscribe('a/#', { qos: 1 })
+    await member.subscribe('$share/g/a/#', { qos: 1 })
+    await member.subscribe('$share/h/a/#', { qos: 1 })
+    member.send({ cmd: 'disconnect' } as never)
+    const publisher = await connectRaw(t, broker.port())
+    publisher.publish('a/b', 'hello', { qos: 1 })
+    await publisher.expect('puback')
+    const back = await connectRaw(t, broker.port(), { ...kept('member'), clean: false })
+    const texts = []
+    while (texts.length < 3) texts.push(textOf(await back.expect('publish')))
+    assert.deepEqual(texts, ['hello', 'hello', 'hello'])
+  },
+)
+
+test(
+  'subscribe: a message sent before it does not belong to it, whatever that message waits for',
+  deadline,
+  async (t) => {
+    const { broker } = await startStored(t)
+    const keeper = await connectRaw(t, broker.port(), kept('keeper'))
+    await keeper.subscribe('stored', { qos: 1 })
+    const client = await connectRaw(t, broker.port())
+    // The QoS 0 message waits behind the first one for the disk, and the subscription does not.
+    client.send(
+      { cmd: 'publish', topic: 'stored', payload: 'x', qos: 1, messageId: 100, retain: false, dup: false },
+      { cmd: 'publish', topic: 'a', payload: 'before', qos: 0, retain: false, dup: false },
+      { cmd: 'subscribe', messageId: 101, subscriptions: [{ topic: '+', qos: 0 }] },
+      { cmd: 'publish', topic: 'a', payload: 'after', qos: 0, retain: false, dup: false },
+    )
+    const first = await client.next()
+    const rest = [first, await client.next(), await client.next()]
+    const texts = rest.flatMap((packet) => (packet.cmd === 'publish' ? [packet.payload.toString()] : []))
+    assert.deepEqual(texts, ['after'])
+  },
+)
+
+test(
+  'session: a clean start is on disk before CONNACK, so that no crash brings the old session back',
+  deadline,
+  async (t) => {
+    const folder = await temporaryFolder(t)
+    const broker = await startBroker(t, storedConfig(folder), folder)
+    await connectRaw(t, broker.port(), kept('reader'))
+    await connectRaw(t, broker.port(), { clientId: 'reader', clean: true })
+    // The files as a kill would leave them now.
+    const crashed = await temporaryFolder(t)
+    cpSync(join(folder, 'data'), join(crashed, 'data'), { recursive: true })
+    const again = await startBroker(t, storedConfig(crashed), crashed)
+    const { connack } = await tryConnect(t, again.port(), { ...kept('reader'), clean: false })
+    assert.equal(connack.sessionPresent, false)
+  },
+)

@@ -1,0 +1,225 @@
+// Judges what clients receive by what the model owes them: in this way, in this order, not too early and not twice.
+import type { Model } from './model.ts'
+import {
+  type Got,
+  hasRoom,
+  isInFlight,
+  isMessage,
+  isOnce,
+  isWay,
+  type ModelSession,
+  mustComeAgain,
+  newOwed,
+  type Owed,
+  qosOf,
+  show,
+  showMessage,
+  showOwed,
+} from './owed.ts'
+import { sharedWays } from './ways.ts'
+
+export class Judge {
+  readonly #model: Model
+  #sent = 0
+
+  constructor(model: Model) {
+    this.#model = model
+  }
+
+  received(id: string, got: Got): void {
+    const session = this.#model.session(id)
+    const connection = session?.connection
+    if (session === undefined || connection === undefined)
+      return this.#model.differ(`${id} received ${show(got)} while away`)
+    const same =
+      got.qos === 0 ? undefined : session.owed.find((owed) => isInFlight(owed) && owed.packetId === got.packetId)
+    if (same !== undefined) {
+      if (isMessage(same, got)) return this.#redelivered(session, same, got)
+      if (same.connection === connection.number && same.state !== 'ending') {
+        return this.#model.differ(`${id} received ${show(got)} under a packet identifier in use for ${showOwed(same)}`)
+      }
+      if (same.required) return this.#model.differ(`${id} received ${show(got)} instead of ${showOwed(same)} again`)
+      // The broker had read the acknowledgement: this identifier was free.
+      this.#finish(session, same)
+    }
+    const owed = this.#find(session, got) ?? this.#findShared(session, got)
+    if (owed === undefined) return this.#unexpected(session, got)
+    this.#delivered(session, owed, got)
+  }
+
+  /** The client sent PUBACK, PUBREC or PUBCOMP. */
+  acknowledged(id: string, packetId: number, type: 'puback' | 'pubrec' | 'pubcomp'): void {
+    const owed = this.#model.session(id)?.owed.find((other) => isInFlight(other) && other.packetId === packetId)
+    if (owed === undefined) return
+    owed.state = type === 'pubrec' ? 'received' : 'ending'
+    owed.confirmed = false
+  }
+
+  /** PUBREL came. */
+  released(id: string, packetId: number): void {
+    const session = this.#model.session(id)
+    const owed =
+      session?.owed.find((other) => isInFlight(other) && other.packetId === packetId) ??
+      (session && this.#endsAgain(session, packetId))
+    if (owed === undefined || session?.connection === undefined) {
+      this.#model.differ(`${id} received PUBREL ${packetId} for nothing`)
+      return
+    }
+    if (owed.state === 'sent') this.#model.differ(`${id} received PUBREL ${packetId} before it sent PUBREC`)
+    owed.state = 'released'
+    owed.connection = session.connection.number
+  }
+
+  /** After a crash the end of a delivery may come again. */
+  #endsAgain(session: ModelSession, packetId: number): Owed | undefined {
+    const ended = session.done.findLast((done) => done.packetId === packetId && qosOf(done) === 2)
+    if (ended === undefined) return undefined
+    session.done = session.done.filter((done) => done !== ended)
+    session.owed.push(ended)
+    return Object.assign(ended, { required: false })
+  }
+
+  /** What the broker has certainly read when it answers to a ping that is sent now. */
+  unconfirmed(id: string): () => void {
+    const session = this.#model.session(id)
+    const here = session?.owed.filter(({ connection }) => connection === session.connection?.number) ?? []
+    const ending = here.filter(({ state }) => state === 'ending')
+    const received = here.filter(({ state }) => state === 'received')
+    return () => {
+      for (const owed of received) if (owed.state === 'received') owed.confirmed = true
+      for (const owed of ending) if (session !== undefined && owed.state === 'ending') this.#finish(session, owed)
+    }
+  }
+
+  /** What connected clients must still get before all is quiet. */
+  lacking(): string[] {
+    const lacking: string[] = []
+    for (const { id, connection, owed } of this.#model.sessions) {
+      if (connection === undefined) continue
+      for (const one of owed) {
+        if (one.required && this.#isDue(connection, owed, one)) lacking.push(`${id} lacks ${showOwed(one)}`)
+      }
+    }
+    for (const owed of this.#model.shared) {
+      if (!owed.required || owed.candidates.size === 0) continue
+      const ready = [...owed.candidates].every((id) => {
+        const session = this.#model.session(id)
+        return session?.connection !== undefined && hasRoom(session.connection.window, session.owed)
+      })
+      if (ready) lacking.push(`${owed.group} lacks ${showMessage(owed.message)} for one of ${[...owed.candidates]}`)
+    }
+    return lacking
+  }
+
+  #isDue(connection: { readonly number: number; readonly window: number }, all: readonly Owed[], owed: Owed): boolean {
+    if (owed.state === 'waiting') return (isOnce(owed) && owed.kind !== 'retained') || hasRoom(connection.window, all)
+    if (owed.state === 'received') return true
+    if (owed.state === 'released') return owed.connection < connection.number
+    const again = all.filter((other) => isInFlight(other) && other.connection === connection.number)
+    return owed.state === 'sent' && owed.connection < connection.number && again.length < connection.window
+  }
+
+  #redelivered(session: ModelSession, owed: Owed, got: Got): void {
+    const { id, connection } = session
+    const number = connection!.number
+    if (owed.connection === number) this.#model.differ(`${id} received ${show(got)} twice on one connection`)
+    if (owed.state === 'released' || (owed.state === 'received' && owed.confirmed)) {
+      this.#model.differ(`${id} received ${show(got)} again after its PUBREC`)
+    }
+    if (!got.dup && !owed.loose) this.#model.differ(`${id} received ${show(got)} again without DUP`)
+    if (!owed.options.some(({ ways }) => ways.some((way) => isWay(way, got, connection!.version)))) {
+      this.#model.differ(`${id} received ${show(got)} again in another way: ${showOwed(owed)}`)
+    }
+    const before = session.owed.find((other) => mustComeAgain(other, number) && other.sentIndex < owed.sentIndex)
+    if (before !== undefined) this.#model.differ(`${id} received ${show(got)} again before ${showOwed(before)}`)
+    owed.connection = number
+    owed.state = 'sent'
+    this.#checkWindow(session, got)
+  }
+
+  #delivered(session: ModelSession, owed: Owed, got: Got): void {
+    const { id, connection } = session
+    const number = connection!.number
+    if (got.dup && !owed.mayBeDup) this.#model.differ(`${id} received ${show(got)} for the first time with DUP`)
+    const earlier = this.#earlier(session, owed, got)
+    if (earlier !== undefined) this.#model.differ(`${id} received ${show(got)} before ${showOwed(earlier)}`)
+    owed.options = owed.options.filter(({ message }) => message.text === got.text)
+    if (got.qos === 0) {
+      session.owed = session.owed.filter((other) => other !== owed)
+      return
+    }
+    const before = session.owed.find((other) => mustComeAgain(other, number))
+    if (before !== undefined && !owed.loose)
+      this.#model.differ(`${id} received ${show(got)} before ${showOwed(before)} again`)
+    if (owed.sentIndex === 0) this.#sent += 1
+    const [option] = owed.options
+    const ways = option!.ways.filter((way) => isWay(way, got, connection!.version))
+    option!.ways.splice(0, Number.POSITIVE_INFINITY, ...ways)
+    Object.assign(owed, {
+      state: 'sent',
+      packetId: got.packetId,
+      connection: number,
+      sentIndex: owed.sentIndex || this.#sent,
+    })
+    owed.loose = false
+    this.#checkWindow(session, got)
+  }
+
+  /** Messages of one publisher on one topic keep their order (MQTT-4.6.0-6): one that must come before this one. */
+  #earlier(session: ModelSession, owed: Owed, got: Got): Owed | undefined {
+    if (owed.kind !== 'live') return undefined
+    const { message } = owed.options[0]!
+    return session.owed.find((other) => {
+      const { message: before, ways } = other.options[0]!
+      if (other.kind !== 'live' || other.state !== 'waiting' || !other.required) return false
+      if (before.topic !== message.topic || before.from !== message.from) return false
+      return before.order < message.order && ways.every(({ qos }) => qos === got.qos)
+    })
+  }
+
+  /** Receive Maximum (MQTT-3.3.4-9). */
+  #checkWindow(session: ModelSession, got: Got): void {
+    const { number, window } = session.connection!
+    const open = session.owed.filter(
+      (owed) => isInFlight(owed) && owed.connection === number && owed.state !== 'ending',
+    ).length
+    if (open > window) this.#model.differ(`${session.id} received ${show(got)} above its Receive Maximum of ${window}`)
+  }
+
+  #find(session: ModelSession, got: Got): Owed | undefined {
+    const version = session.connection!.version
+    const waiting = session.owed.filter((owed) => owed.state === 'waiting' && !owed.withheld && isMessage(owed, got))
+    const fits = waiting.filter(({ options }) =>
+      options.some(({ message, ways }) => message.text === got.text && ways.some((way) => isWay(way, got, version))),
+    )
+    const inOrder = fits.filter((owed) => this.#earlier(session, owed, got) === undefined)
+    return inOrder.find(({ required }) => required) ?? inOrder[0] ?? fits[0]
+  }
+
+  #findShared(session: ModelSession, got: Got): Owed | undefined {
+    const version = session.connection!.version
+    const found = this.#model.shared.find((owed) => {
+      if (!owed.candidates.has(session.id)) return false
+      if (owed.message.text !== got.text || owed.message.topic !== got.topic) return false
+      return sharedWays(session, owed).some((way) => isWay(way, got, version))
+    })
+    if (found === undefined) return undefined
+    this.#model.shared = this.#model.shared.filter((owed) => owed !== found)
+    const ways = sharedWays(session, found)
+    const owed = newOwed('shared', found.group, [{ message: found.message, ways }])
+    owed.mayBeDup = found.mayBeDup
+    session.owed.push(owed)
+    return owed
+  }
+
+  #unexpected(session: ModelSession, got: Got): void {
+    const near = session.owed.filter((owed) => isMessage(owed, got))
+    const hint = near.length === 0 ? 'not owed' : `owed as ${near.map(showOwed).join(' and ')}`
+    this.#model.differ(`${session.id} received ${show(got)}, ${hint}`)
+  }
+
+  #finish(session: ModelSession, owed: Owed): void {
+    session.owed = session.owed.filter((other) => other !== owed)
+    session.done.push(owed)
+  }
+}

@@ -272,9 +272,11 @@ test('conformance: MQTT comes through TCP and WebSocket as an ordered stream', {
 
 test('conformance: a WebSocket text frame ends the connection', { timeout }, async (t) => {
   const web = await dialWeb(t, (await startBroker(t)).port('ws'))
+  web.on('message', () => assert.fail('it was answered'))
   const closed = once(web, 'close')
-  web.send('text')
-  await closed
+  // In a binary frame it would be welcome.
+  web.send(Buffer.from(connectHex, 'hex'), { binary: false })
+  assert.equal((await closed)[0], 1003)
 })
 
 test('conformance: the WebSocket subprotocol is mqtt, and without it nobody comes in', { timeout }, async (t) => {

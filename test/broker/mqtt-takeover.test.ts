@@ -26,7 +26,9 @@ for (const [name, options] of [
   ['kept sessions', { ...kept('c'), version: 5 }],
   ['MQTT 3.1.1', { ...kept('c', 4), version: 4 }],
 ] as const) {
-  test(`takeover: five at once, two hundred times, ${name}: one lives, and the count is right`, { timeout }, async (t) => {
+  test(`takeover: five at once, two hundred times, ${name}: one lives, and the count is right`, {
+    timeout,
+  }, async (t) => {
     const folder = await temporaryFolder(t)
     const broker = await startBroker(t, openWith({ limits: manyConnects, metrics: true, folder }), folder)
     for (let round = 0; round < 200; round += 1) {

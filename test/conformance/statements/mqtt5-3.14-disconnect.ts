@@ -18,7 +18,10 @@ export const disconnectAndAuth: readonly Statement[] = [
     binds: 'server',
     text: 'No DISCONNECT from the server before a CONNACK with a code below 0x80.',
     where: [connection],
-    tests: ['conformance: no DISCONNECT comes from the broker before a CONNACK that accepts'],
+    tests: [
+      'conformance: no DISCONNECT comes from the broker before a CONNACK that accepts',
+      'connect: the server says goodbye when it shuts down, but never before CONNACK',
+    ],
   },
   {
     id: 'MQTT-3.14.1-1',

@@ -175,7 +175,9 @@ export class Dispatcher {
   }
 
   #offer(session: Session, outgoing: Outgoing, terms: Terms, share: Subscription | undefined): void {
-    const delivery = deliver(this.#house, session, outgoing, terms, share)
+    // The subscription was raised from QoS 0 while the message was on its way: it is not in the log to be sent again.
+    const unkept = session.persistent && outgoing.sequence === 0
+    const delivery = deliver(this.#house, session, outgoing, unkept ? { ...terms, qos: 0 } : terms, share)
     if (delivery !== undefined) session.outbox.offer(delivery)
   }
 }

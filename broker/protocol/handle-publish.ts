@@ -152,11 +152,14 @@ function publishUnacknowledged(connection: Connection, message: Message): void {
 
 function publishAcknowledged(connection: Connection, packet: PublishPacket, message: Message): void {
   const { host } = connection
-  const mustStore = packet.qos === 2 && keepPacketId(connection, packet.packetId)
+  const { origin } = connection.intake
+  // Nobody gets the message before its packet identifier is on disk: after a crash it could come twice (MQTT-4.3.3-10).
+  const first = packet.qos === 2 && keepPacketId(connection, packet.packetId) ? 1 : 0
+  origin.waiting += first
   const bytes = sizeOf(message)
   let code: ReasonCode | undefined
   let later: (() => void) | undefined
-  host.publish(message, connection.intake.origin, (error, matched) => {
+  host.publish(message, origin, (error, matched) => {
     code = matched ? reason.success : reason.noMatchingSubscribers
     if (error === undefined) later?.()
     else {
@@ -165,7 +168,8 @@ function publishAcknowledged(connection: Connection, packet: PublishPacket, mess
       connection.storageFailed()
     }
   })
-  if (code !== undefined && !mustStore) {
+  origin.waiting -= first
+  if (code !== undefined) {
     sendAck(connection, packet, code)
     return
   }
@@ -177,8 +181,7 @@ function publishAcknowledged(connection: Connection, packet: PublishPacket, mess
     host.counts.acksSent += 1
     connection.replies.settle(reply, ackBytes(connection, packet, code ?? reason.success))
   }
-  if (code === undefined) later = settle
-  else host.store.commit((error) => (error === undefined ? settle() : connection.storageFailed()))
+  later = settle
 }
 
 function sizeOf(message: Message): number {

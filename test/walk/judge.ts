@@ -42,7 +42,8 @@ export class Judge {
       // The broker had read the acknowledgement: this identifier was free.
       this.#finish(session, same)
     }
-    const owed = this.#find(session, got) ?? this.#findShared(session, got)
+    const own = this.#find(session, got)
+    const owed = own?.required ? own : (this.#findShared(session, got, own !== undefined) ?? own)
     if (owed === undefined) return this.#unexpected(session, got)
     this.#delivered(session, owed, got)
   }
@@ -193,16 +194,20 @@ export class Judge {
       options.some(({ message, ways }) => message.text === got.text && ways.some((way) => isWay(way, got, version))),
     )
     const inOrder = fits.filter((owed) => this.#earlier(session, owed, got) === undefined)
-    return inOrder.find(({ required }) => required) ?? inOrder[0] ?? fits[0]
+    const required = inOrder.filter((owed) => owed.required)
+    // A retained copy may wait for the window where the live message does not.
+    return required.find(({ kind }) => kind === 'live') ?? required[0] ?? inOrder[0] ?? fits[0]
   }
 
-  #findShared(session: ModelSession, got: Got): Owed | undefined {
+  #findShared(session: ModelSession, got: Got, required: boolean): Owed | undefined {
     const version = session.connection!.version
-    const found = this.#model.shared.find((owed) => {
-      if (!owed.candidates.has(session.id)) return false
+    const fits = this.#model.shared.filter((owed) => {
+      if (!owed.candidates.has(session.id) || (required && !owed.required)) return false
       if (owed.message.text !== got.text || owed.message.topic !== got.topic) return false
       return sharedWays(session, owed).some((way) => isWay(way, got, version))
     })
+    // Several groups may owe the same: the one whose message nobody else can have got comes first.
+    const [found] = fits.sort((a, b) => a.candidates.size - b.candidates.size)
     if (found === undefined) return undefined
     this.#model.shared = this.#model.shared.filter((owed) => owed !== found)
     const ways = sharedWays(session, found)

@@ -23,8 +23,9 @@ export class Model {
   shared: SharedOwed[] = []
   retained: WalkMessage[] = []
   readonly differences: string[] = []
-  /** Clients that come or go at this moment. */
-  racing: string[] = []
+  /** Clients that come or go at this moment, and the shared groups of those who go. */
+  #racing: readonly string[] = []
+  #racingGroups: readonly string[] = []
   #connections = 0
 
   session(id: string): ModelSession | undefined {
@@ -33,6 +34,12 @@ export class Model {
 
   differ(text: string): void {
     this.differences.push(text)
+  }
+
+  /** From now on these clients come or go while others publish. */
+  race(ids: readonly string[]): void {
+    this.#racing = ids
+    this.#racingGroups = this.#groups().filter((group) => this.#members(group).some(({ id }) => ids.includes(id)))
   }
 
   /** Returns session present. */
@@ -163,7 +170,7 @@ export class Model {
     if (message.retain) this.#retain(message)
     for (const session of this.sessions) {
       const way = wayOf(session, message)
-      const racing = this.racing.includes(session.id)
+      const racing = this.#racing.includes(session.id)
       if (way === undefined) {
         this.#withhold(session, message)
         continue
@@ -193,8 +200,9 @@ export class Model {
       session.owed.push({ ...newOwed('live', '', [{ message, ways: [way] }]), ...perhaps })
     }
     for (const group of this.#groups()) {
-      const known = this.shared.some((owed) => owed.group === group && owed.message === message)
-      if (!known) this.#publishShared(group, message, false)
+      const known = this.shared.find((owed) => owed.group === group && owed.message === message)
+      if (known === undefined) this.#publishShared(group, message, false)
+      else for (const { id } of this.#members(group)) known.candidates.add(id)
     }
   }
 
@@ -289,6 +297,8 @@ export class Model {
       for (const option of owed.options) {
         for (const way of waysNow(session, owed, option.message)) {
           option.ways.push(owed.state === 'waiting' ? way : { ...way, qos: qosOf(owed) })
+          // What was not kept, because it was for QoS 0, may stay at QoS 0.
+          if (option.ways.some(({ qos }) => qos === 0)) option.ways.push({ ...way, qos: 0 })
         }
       }
     }
@@ -307,7 +317,7 @@ export class Model {
   #publishShared(group: string, message: WalkMessage, certain: boolean): void {
     if (!filterMatches(plain(group), message.topic)) return
     const members = this.#members(group)
-    const racing = members.some(({ id }) => this.racing.includes(id))
+    const racing = this.#racingGroups.includes(group) || members.some(({ id }) => this.#racing.includes(id))
     const keeps = members.filter((session) => session.connection === undefined && this.#keeps(session, group, message))
     const online = members.filter(({ connection }) => connection !== undefined)
     const candidates = racing ? [...keeps, ...online] : online.length > 0 ? online : keeps

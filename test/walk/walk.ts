@@ -1,6 +1,5 @@
 // One walk: a broker of its own, real clients, a model beside them; and a comparison after each step.
 import assert from 'node:assert/strict'
-import { cpSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +11,7 @@ import { WalkClient, type WalkHouse } from './client.ts'
 import { Judge } from './judge.ts'
 import { Model } from './model.ts'
 import type { WalkMessage } from './owed.ts'
+import { snapshot } from './snapshot.ts'
 import { type Action, type BurstStep, type ConnectStep, clientCount, type Step } from './steps.ts'
 
 export type StoreKind = 'memory' | 'level'
@@ -105,14 +105,12 @@ class Walk implements WalkHouse {
 
   async #do(step: Step): Promise<void> {
     if (step.do === 'together') {
-      this.model.racing = step.steps.flatMap((one) =>
-        one.do === 'burst' || !('client' in one) ? [] : [`c${one.client}`],
-      )
+      this.model.race(step.steps.flatMap((one) => (one.do === 'burst' || !('client' in one) ? [] : [`c${one.client}`])))
       // Who comes or goes does so in the model first: what is published meanwhile may find it here or not.
       const [bursts, others] = [step.steps.filter(isBurst), step.steps.filter((one) => !isBurst(one))]
       for (const one of [...others, ...bursts]) this.#doNow(one)
       await this.#settle()
-      this.model.racing = []
+      this.model.race([])
     } else if (step.do === 'restart') await this.#restart()
     else if (step.do === 'crash') await this.#crash(step.bursts, step.turns)
     else if (step.do === 'half-publish') {
@@ -158,7 +156,7 @@ class Walk implements WalkHouse {
     for (let count = 0; count < turns; count += 1) await turn()
     const from = join(this.#folder, `data-${this.#starts}`)
     this.#starts += 1
-    cpSync(from, join(this.#folder, `data-${this.#starts}`), { recursive: true })
+    await snapshot(from, join(this.#folder, `data-${this.#starts}`))
     for (const client of this.#clients) client.cut()
     this.model.restart(true)
     await this.#running?.stop()

@@ -36,7 +36,11 @@ export function sharedWay(
 }
 
 export function sharedWays(session: ModelSession, owed: SharedOwed): Way[] {
-  return [owed.ways.get(session.id), sharedWay(session, owed)].filter((way) => way !== undefined)
+  const then = owed.ways.get(session.id)
+  const now = sharedWay(session, owed)
+  // What was not kept, because it was for QoS 0, may stay at QoS 0.
+  const lowered = now !== undefined && then?.qos === 0 ? { ...now, qos: 0 as const } : undefined
+  return [then, now, lowered].filter((way) => way !== undefined)
 }
 
 export function ownWay({ id }: ModelSession, subscription: WalkSubscription, message: WalkMessage): Way | undefined {

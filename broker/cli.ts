@@ -9,6 +9,7 @@ const commands = {
   start: () => import('./cli/start.ts'),
   check: () => import('./cli/check.ts'),
   init: () => import('./cli/init.ts'),
+  doctor: () => import('./cli/doctor.ts'),
   passwd: () => import('./cli/passwd.ts'),
   pub: () => import('./cli/pub.ts'),
   sub: () => import('./cli/sub.ts'),

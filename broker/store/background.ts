@@ -34,6 +34,11 @@ export class Background {
     this.#unneeded = this.#unneeded.concat(unneeded)
   }
 
+  /** The number of the last batch. */
+  get lastBatch(): number {
+    return this.#batch
+  }
+
   /** Deletes are left for another batch. */
   get hasMore(): boolean {
     return this.#unneeded.length > this.#deleted

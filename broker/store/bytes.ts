@@ -110,6 +110,17 @@ export class ByteReader {
     return this.#buffer.readDoubleBE(this.#take(8))
   }
 
+  /** A number in groups of 7 bits, the lowest first, as LevelDB writes it. */
+  varint(): number {
+    let value = 0
+    for (let factor = 1; ; factor *= 128) {
+      if (factor > 2 ** 49) throw new DamagedRecord('a number is too long')
+      const byte = this.u8()
+      value += (byte & 127) * factor
+      if (byte < 128) return value
+    }
+  }
+
   text(): string {
     const length = this.u16()
     const start = this.#take(length)

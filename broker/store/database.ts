@@ -1,5 +1,5 @@
 // The LevelDB database of a store: errors in the user's words, reads in big steps, and a way to open it again.
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { errorText, OrioleError } from '../errors.ts'
@@ -120,6 +120,19 @@ export class Database {
   }
 }
 
+/** Whether a process has the database open. No data is written: it is opened as one that must not be there. */
+export async function isInUse(path: string): Promise<boolean> {
+  if ((await stat(join(path, 'LOCK')).catch(() => undefined)) === undefined) return false
+  const level = new Level<Buffer, Buffer>(path, { ...options, createIfMissing: false, errorIfExists: true })
+  try {
+    await level.open()
+    await level.close()
+    return false
+  } catch (error) {
+    return error instanceof Error && codeOf(error.cause) === 'LEVEL_LOCKED'
+  }
+}
+
 /** Undefined: LevelDB has merged it into another one by now. */
 async function readTable(path: string): Promise<Buffer | undefined> {
   try {
@@ -142,7 +155,7 @@ function openError(path: string, error: unknown): OrioleError {
     const message = `the data in ${path} is in use by another process; stop the other broker or set store.path`
     return new OrioleError('ORI_STORE_LOCKED', message, { cause })
   }
-  if (codeOf(cause) === 'LEVEL_CORRUPTION' || /corrupt|does not exist|missing/i.test(text)) {
+  if (codeOf(cause) === 'LEVEL_CORRUPTION' || /corrupt|does not exist|missing|no such file/i.test(text)) {
     return damaged(path, text, cause)
   }
   return new OrioleError('ORI_STORE_OPEN', `cannot open the data in ${path}: ${text}; set store.path`, { cause })

@@ -1,22 +1,22 @@
 // The data folder: private, marked with a format version, and never mistaken for an empty one when files are gone.
-import { randomUUID } from 'node:crypto'
-import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorText, OrioleError } from '../errors.ts'
 import { damaged } from './database.ts'
+import { finishMakingMarker, makingName, markerName, readMarker, writeMakingMarker, writeMarker } from './marker.ts'
 
-const markerName = 'oriole-store.json'
-/** The marker while the database is being made. */
-const makingName = `${markerName}.new`
-const databaseName = 'level'
-const format = 1
+export const databaseName = 'level'
 
 export interface DataFolder {
   /** Where LevelDB keeps its files. */
   readonly databasePath: string
   /** True: nothing was there; `markMade` is to be called when the database is. */
   readonly isNew: boolean
+  /** The last batch that is known to have been written. */
+  readonly leastBatch: number
   markMade(): Promise<void>
+  /** This batch is in the database for good. */
+  noteBatch(batch: number): Promise<void>
 }
 
 /** Throws OrioleError: not writable, not a data folder of this version, or files missing. */
@@ -26,12 +26,23 @@ export async function openFolder(path: string): Promise<DataFolder> {
   const databasePath = join(path, databaseName)
   const names = await listPrivately(path)
   if (names.includes(markerName)) {
-    await checkMarker(path)
+    const { batch } = await readMarker(path)
     await checkDatabaseFiles(path, databasePath)
-    return { databasePath, isNew: false, markMade: async () => {} }
+    return { ...folderAt(path), isNew: false, leastBatch: batch }
   }
   await prepareNew(path, databasePath, names)
-  return { databasePath, isNew: true, markMade: () => markMade(path) }
+  return { ...folderAt(path), isNew: true, leastBatch: 0 }
+}
+
+function folderAt(path: string): Omit<DataFolder, 'isNew' | 'leastBatch'> {
+  return {
+    databasePath: join(path, databaseName),
+    markMade: () => finishMakingMarker(path),
+    async noteBatch(batch) {
+      const marker = await readMarker(path)
+      if (batch > marker.batch) await writeMarker(path, { ...marker, batch })
+    },
+  }
 }
 
 async function prepareNew(path: string, databasePath: string, names: readonly string[]): Promise<void> {
@@ -46,7 +57,7 @@ async function prepareNew(path: string, databasePath: string, names: readonly st
     await rm(databasePath, { recursive: true })
   }
   try {
-    await writeSynced(join(path, makingName), markerContent())
+    await writeMakingMarker(path)
   } catch (error) {
     throw unusable(path, error)
   }
@@ -67,20 +78,6 @@ function unusable(path: string, error: unknown): OrioleError {
   return new OrioleError('ORI_STORE_OPEN', message, { cause: error })
 }
 
-async function checkMarker(path: string): Promise<void> {
-  const file = join(path, markerName)
-  let marker: unknown
-  try {
-    marker = JSON.parse(await readFile(file, 'utf8'))
-  } catch (error) {
-    throw damaged(path, `${markerName} cannot be read`, error)
-  }
-  const found = typeof marker === 'object' && marker !== null && 'format' in marker ? marker.format : undefined
-  if (found === format) return
-  const message = `the data in ${path} has format ${String(found)}, this version of oriole reads ${format}; use the version that wrote it`
-  throw new OrioleError('ORI_STORE_OPEN', message)
-}
-
 /** LevelDB opens an empty database, or one without its latest writes, when these are gone. */
 async function checkDatabaseFiles(path: string, databasePath: string): Promise<void> {
   let names: string[]
@@ -92,28 +89,4 @@ async function checkDatabaseFiles(path: string, databasePath: string): Promise<v
   if (!names.includes('CURRENT')) throw damaged(path, 'the file CURRENT is missing')
   if (!names.some((name) => name.startsWith('MANIFEST-'))) throw damaged(path, 'the MANIFEST file is missing')
   if (!names.some((name) => name.endsWith('.log'))) throw damaged(path, 'the log file is missing')
-}
-
-function markerContent(): string {
-  return `${JSON.stringify({ format, id: randomUUID(), madeAt: new Date().toISOString() })}\n`
-}
-
-async function writeSynced(path: string, content: string): Promise<void> {
-  const file = await open(path, 'w', 0o600)
-  try {
-    await file.writeFile(content)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-async function markMade(path: string): Promise<void> {
-  await rename(join(path, makingName), join(path, markerName))
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }

@@ -5,7 +5,7 @@ import type { PluginLog } from '../plugin.ts'
 import { Background } from './background.ts'
 import { type Batch, type Done, type Durability, GroupCommit } from './commit.ts'
 import { Database } from './database.ts'
-import { openFolder } from './folder.ts'
+import { type DataFolder, openFolder } from './folder.ts'
 import * as keys from './keys.ts'
 import { readLog } from './read-log.ts'
 import { RecentMessages } from './recent.ts'
@@ -59,6 +59,7 @@ class LevelStore implements Store {
   readonly #background: Background
   readonly #commit: GroupCommit
   #database: Database | undefined
+  #folder: DataFolder | undefined
   #repair: Repair | undefined
   #lastSequence = 0
   #reserved = 0
@@ -104,18 +105,19 @@ class LevelStore implements Store {
     const database = new Database(folder.databasePath)
     await database.open(folder.isNew)
     try {
-      const recovered = await recover(path, folder.isNew, database, this.#streams, this.#retained, log)
+      const recovered = await recover(path, folder, database, this.#streams, this.#retained, log)
       this.#lastSequence = recovered.watermark
       this.#reserved = recovered.watermark
       this.#writtenSequence = recovered.watermark
       this.#background.start(recovered.lastBatch, recovered.unneeded)
       this.#database = database
+      this.#folder = folder
       this.#repair = new Repair(folder.databasePath, database, this.#commit, log)
       for (const stream of [...this.#streams.names()]) this.#streams.enforce(stream)
       if (folder.isNew) {
         await database.write([this.#watermark(0)], true)
         await folder.markMade()
-      }
+      } else await folder.noteBatch(recovered.lastBatch)
       this.#stopSweep = everyInterval(this.#streams, this.#retained, (topic) => this.#removeRetained(topic))
       return recovered
     } catch (error) {
@@ -142,6 +144,7 @@ class LevelStore implements Store {
     await this.#repair?.quiet()
     await this.#database.close()
     this.#database = undefined
+    if (this.#commit.failure === undefined) await this.#noteEnd()
   }
 
   get lastSequence(): number {
@@ -327,6 +330,15 @@ class LevelStore implements Store {
       error = await new Promise<Error | undefined>((resolve) => this.#commit.commit(resolve))
     } while (error === undefined && this.#background.hasMore && performance.now() < deadline)
     if (error !== undefined) this.#options.log.error({ err: error }, 'the last writes could not be stored')
+  }
+
+  /** The next start knows how much there must be. Without it the data is as good, and less is found when it is damaged. */
+  async #noteEnd(): Promise<void> {
+    try {
+      await this.#folder?.noteBatch(this.#background.lastBatch)
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'the end of the data could not be noted')
+    }
   }
 
   #failed(batches: readonly Batch[], error: Error): void {

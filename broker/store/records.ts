@@ -74,6 +74,14 @@ export function decodeLogHead(record: Buffer): { names: string[]; publishedAt: n
   return { names, publishedAt: reader.f64() }
 }
 
+/** The part of the record that `decodeLogHead` reads. */
+export function logHead(record: Buffer): Buffer {
+  const reader = new ByteReader(record, headBytes)
+  for (let left = reader.u16(); left > 0; left -= 1) reader.skipText()
+  reader.raw(9)
+  return record.subarray(0, record.length - reader.left)
+}
+
 export function encodeRetained(key: Uint8Array, message: Message): Buffer {
   writer.reset()
   writeMessage(message)

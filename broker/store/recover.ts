@@ -3,6 +3,7 @@ import { errorText } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
 import { DamagedRecord } from './bytes.ts'
 import { type Database, damaged } from './database.ts'
+import type { DataFolder } from './folder.ts'
 import * as keys from './keys.ts'
 import { Packed } from './packed.ts'
 import { PackedSessions } from './packed-sessions.ts'
@@ -21,7 +22,7 @@ export interface RecoveredStore extends Recovered {
 /** Throws OrioleError with code ORI_STORE_DAMAGED. */
 export async function recover(
   path: string,
-  isNew: boolean,
+  { isNew, leastBatch }: DataFolder,
   database: Database,
   streams: Streams,
   retained: RetainedIndex,
@@ -35,7 +36,7 @@ export async function recover(
     for await (const step of database.steps(keys.everything)) {
       for (const [key, record] of step) recovery.take(key, record)
     }
-    return recovery.finish(log)
+    return recovery.finish(log, leastBatch)
   } catch (error) {
     throw damaged(path, errorText(error), error)
   }
@@ -77,7 +78,7 @@ class Recovery {
     else throw new DamagedRecord(`a record of an unknown kind (key ${JSON.stringify(key.toString('latin1'))})`)
   }
 
-  finish(log: PluginLog): RecoveredStore {
+  finish(log: PluginLog, leastBatch: number): RecoveredStore {
     if (this.#watermark === undefined) throw new DamagedRecord('the watermark is missing')
     if (this.#damagedMessages.length > 0) {
       const fields = { damagedRecords: this.#damagedMessages.length, firstSequence: this.#damagedMessages[0] }
@@ -88,7 +89,7 @@ class Recovery {
     }
     return {
       watermark: this.#watermark,
-      lastBatch: lastOf(this.#batches),
+      lastBatch: lastOf(this.#batches, leastBatch),
       unneeded: this.#unneeded,
       wills: this.#wills,
       sessions: this.#sessions.walk(),
@@ -123,13 +124,17 @@ class Recovery {
   }
 }
 
-/** Batches are numbered without a gap, so a lost one shows. */
-function lastOf(batches: readonly number[]): number {
-  const last = batches.reduce((highest, batch) => Math.max(highest, batch), 0)
+/** Batches are numbered without a gap, so a lost one shows. `least`: the last one that is known to have been written. */
+export function missingBatches(batches: readonly number[], leastBatch: number): number {
+  const last = batches.reduce((highest, batch) => Math.max(highest, batch), leastBatch)
   const oldest = Math.max(0, last - keys.batchSlots)
-  const lost = last - oldest - batches.filter((batch) => batch > oldest).length
-  if (lost > 0) throw new DamagedRecord(`${lost} of the last ${last - oldest} batches are missing`)
-  return last
+  return last - oldest - batches.filter((batch) => batch > oldest).length
+}
+
+function lastOf(batches: readonly number[], leastBatch: number): number {
+  const lost = missingBatches(batches, leastBatch)
+  if (lost > 0) throw new DamagedRecord(`${lost} of the latest batches are missing`)
+  return batches.reduce((highest, batch) => Math.max(highest, batch), 0)
 }
 
 function isWhole(key: Buffer, record: Buffer): boolean {

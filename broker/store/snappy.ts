@@ -4,14 +4,42 @@ import { DamagedRecord } from './bytes.ts'
 /** More than any block is: a damaged length must not ask for the memory of the machine. */
 const outputMaxBytes = 64 * 1_048_576
 
+/** A copy of up to 64 bytes takes 3. */
+const ratioMax = 22
+
 /** Throws DamagedRecord for input that no compressor made. */
 export function decompress(input: Buffer): Buffer {
-  const { value: length, next } = lengthAt(input)
-  if (length > outputMaxBytes) throw new DamagedRecord('a compressed block is too long')
-  const output = Buffer.allocUnsafe(length)
-  let from = next
+  const output = Buffer.allocUnsafe(outputLength(input))
+  fill(output, input, () => {})
+  return output
+}
+
+/** What comes out before the damage. The length that it claims may be the damage. */
+export function decompressDamaged(input: Buffer): Buffer {
+  const output = Buffer.alloc(Math.min(outputMaxBytes, input.length * ratioMax))
+  let filled = 0
+  try {
+    fill(output, input, (to) => {
+      filled = to
+    })
+  } catch (error) {
+    if (!(error instanceof DamagedRecord)) throw error
+  }
+  return output.subarray(0, filled)
+}
+
+function outputLength(input: Buffer): number {
+  const { value } = lengthAt(input)
+  if (value > outputMaxBytes) throw new DamagedRecord('a compressed block is too long')
+  return value
+}
+
+function fill(output: Buffer, input: Buffer, progress: (to: number) => void): void {
+  const length = output.length
+  let from = lengthAt(input).next
   let to = 0
   while (from < input.length) {
+    progress(to)
     const tag = input[from]!
     from += 1
     const kind = tag & 3
@@ -19,7 +47,10 @@ export function decompress(input: Buffer): Buffer {
       const extra = Math.max(0, (tag >> 2) - 59)
       const count = (extra === 0 ? tag >> 2 : littleEndian(input, from, extra)) + 1
       from += extra
-      if (from + count > input.length || to + count > length) throw new DamagedRecord('a literal is too long')
+      if (from + count > input.length || to + count > length) {
+        progress(to + input.copy(output, to, from))
+        throw new DamagedRecord('a literal is too long')
+      }
       input.copy(output, to, from, from + count)
       from += count
       to += count
@@ -34,7 +65,7 @@ export function decompress(input: Buffer): Buffer {
     for (const end = to + count; to < end; to += 1) output[to] = output[to - offset]!
   }
   if (to !== length) throw new DamagedRecord('a compressed block ends too early')
-  return output
+  progress(to)
 }
 
 function littleEndian(input: Buffer, at: number, bytes: number): number {

@@ -1,4 +1,5 @@
 // The shapes that answers of plugins must have; what has another shape counts as "no".
+import { isValidTopicName } from './protocol/topics.ts'
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
@@ -53,8 +54,7 @@ export function isMessage(value: unknown): boolean {
   return (
     isObject(value) &&
     typeof value.topic === 'string' &&
-    value.topic !== '' &&
-    !/[+#\0]/.test(value.topic) &&
+    isValidTopicName(value.topic) &&
     Buffer.isBuffer(value.payload) &&
     isQos(value.qos) &&
     typeof value.retain === 'boolean' &&

@@ -2,6 +2,7 @@
 import type { Engine } from './engine/engine.ts'
 import type { Message } from './message.ts'
 import type { ClientInfo, PluginBroker } from './plugin.ts'
+import { isValidTopicName } from './protocol/topics.ts'
 
 type Outgoing = Parameters<PluginBroker['publish']>[0]
 
@@ -32,6 +33,8 @@ export function createPluginPort(): PluginPort {
       opened(ready)
     },
     async publish(outgoing) {
+      const { topic } = outgoing
+      if (!isValidTopicName(topic)) throw new Error(`"${topic.slice(0, 100)}" is no topic to publish to`)
       const ready = engine ?? (await running)
       await new Promise<void>((resolve, reject) => {
         ready.publishMessage(toMessage(outgoing), (error) => (error === undefined ? resolve() : reject(error)))

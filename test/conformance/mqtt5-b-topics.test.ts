@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
-import { openConfig, startBroker } from '../helpers/broker.ts'
+import { openConfig, startBroker, temporaryFolder } from '../helpers/broker.ts'
+import { writeFiles } from '../helpers/plugins.ts'
 import { connectRaw, kept, openRaw } from '../helpers/raw-client.ts'
 
 const timeout = 20_000
@@ -142,6 +143,36 @@ test('conformance: the longest topic that a packet can carry arrives, longer one
   const limited = await connectRaw(t, (await startBroker(t)).port())
   assert.equal(await limited.publishAcknowledged('x'.repeat(1_025), 'm'), 0x90)
   assert.deepEqual(await limited.subscribe('x'.repeat(1_025)), [0x8f])
+})
+
+test('conformance: no plugin brings a topic onto the wire that is none', { timeout }, async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFiles(folder, {
+    'package.json': '{ "type": "module" }',
+    'grows.js': `import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+export default { name: 'grows', config: z.strictObject({}), setup(broker) { return {
+  async onPublish(message) {
+    if (message.topic === 'ask') {
+      const refused = await broker.publish({ topic: 'x'.repeat(65536), payload: '' }).catch((error) => error.message)
+      return { ...message, payload: Buffer.from(String(refused)) }
+    }
+    if (message.topic === 'longest') return { ...message, topic: 'x'.repeat(65535) }
+    return message.topic === 'grow' ? { ...message, topic: 'x'.repeat(65536) } : message
+  },
+} } }`,
+  })
+  const config = openConfig.replace('[auth-anonymous,', '[./grows.js, auth-anonymous,')
+  const port = (await startBroker(t, config, folder)).port()
+  const witness = await connectRaw(t, port, kept('w'))
+  await witness.subscribe('#')
+  const client = await connectRaw(t, port)
+  // Dropped, as whatever a plugin makes that is no message.
+  await client.publishAcknowledged('grow', 'm')
+  await witness.nothing()
+  await client.publishAcknowledged('longest', 'm')
+  assert.equal((await witness.expect('publish')).topic.length, 65_535)
+  await client.publishAcknowledged('ask', '')
+  assert.match((await witness.texts(1))[0]!, /is no topic to publish to$/)
 })
 
 test('conformance: a share name has at least one character, no wildcard, and a filter after it', {

@@ -61,7 +61,10 @@ export const topicsAndShares: readonly Statement[] = [
     binds: 'both',
     text: 'Names and filters have at most 65,535 bytes.',
     where: [topics, 'broker/protocol/encode.ts'],
-    tests: ['conformance: the longest topic that a packet can carry arrives, longer ones than the setting are refused'],
+    tests: [
+      'conformance: the longest topic that a packet can carry arrives, longer ones than the setting are refused',
+      'conformance: no plugin brings a topic onto the wire that is none',
+    ],
   },
   {
     id: 'MQTT-4.7.3-4',

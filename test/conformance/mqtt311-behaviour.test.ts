@@ -49,6 +49,26 @@ test('conformance 3.1.1: a refused CONNECT leaves no will, an accepted one keeps
   await witness.nothing()
 })
 
+test('conformance 3.1.1: a DISCONNECT with reserved bits is none: the connection ends, and the will is published', {
+  timeout,
+}, async (t) => {
+  const port = (await startBroker(t)).port()
+  const witness = await connectRaw(t, port, { version })
+  await witness.subscribe('will/+')
+  for (const bytes of [
+    [0xe1, 0],
+    [0xe2, 0],
+    [0xe8, 0],
+    [0xe0, 1, 0],
+  ]) {
+    const will = { topic: 'will/malformed', payload: Buffer.from(bytes), qos: 0, retain: false } as const
+    const client = await connectRaw(t, port, { version, will })
+    client.bytes(bytes)
+    await client.closed()
+    assert.deepEqual((await witness.expect('publish')).payload, Buffer.from(bytes))
+  }
+})
+
 test('conformance 3.1.1: a new subscription gets the last retained message of every topic that matches', {
   timeout,
 }, async (t) => {

@@ -188,7 +188,10 @@ export const oldSubscribing: readonly Statement[] = [
     binds: 'server',
     text: 'Reserved bits of DISCONNECT are 0, or the connection ends.',
     where: [decode],
-    tests: ['conformance: DISCONNECT and AUTH with flags in their fixed header end the connection'],
+    tests: [
+      'conformance: DISCONNECT and AUTH with flags in their fixed header end the connection',
+      'conformance 3.1.1: a DISCONNECT with reserved bits is none: the connection ends, and the will is published',
+    ],
   },
   {
     id: 'MQTT-3.14.4-1',

@@ -40,6 +40,8 @@ export class WalkClient {
   readonly #house: WalkHouse
   wire: Wire | undefined
   holding = false
+  /** Resolves when the broker has taken the last goodbye. */
+  left: Promise<void> | undefined
   /** Answers of the broker that are awaited on this connection. */
   #awaited: { readonly packetId: number; readonly cmd: string; readonly codes: readonly number[] }[] = []
   #held: Packet[] = []
@@ -129,6 +131,7 @@ export class WalkClient {
     ])
     wire.leaving = true
     this.wire = undefined
+    this.left = wire.ended
     this.#house.model.dropped(this.id)
   }
 

@@ -10,6 +10,7 @@ import {
   type ModelSession,
   mustComeAgain,
   newOwed,
+  type Option,
   type Owed,
   qosOf,
   show,
@@ -18,9 +19,18 @@ import {
 } from './owed.ts'
 import { sharedWays } from './ways.ts'
 
+interface Taken {
+  readonly session: ModelSession
+  readonly owed: Owed
+  options: Option[]
+  readonly got: Got
+}
+
 export class Judge {
   readonly #model: Model
   #sent = 0
+  /** What was delivered since all was quiet, and what it was taken for. */
+  #taken: Taken[] = []
 
   constructor(model: Model) {
     this.#model = model
@@ -42,7 +52,7 @@ export class Judge {
       // The broker had read the acknowledgement: this identifier was free.
       this.#finish(session, same)
     }
-    const own = this.#find(session, got)
+    const own = this.#find(session, got) ?? this.#findSwapped(session, got)
     const owed = own?.required ? own : (this.#findShared(session, got, own !== undefined) ?? own)
     if (owed === undefined) return this.#unexpected(session, got)
     this.#delivered(session, owed, got)
@@ -54,6 +64,11 @@ export class Judge {
     if (owed === undefined) return
     owed.state = type === 'pubrec' ? 'received' : 'ending'
     owed.confirmed = false
+  }
+
+  /** Nothing is under way any more. */
+  quiet(): void {
+    this.#taken = []
   }
 
   /** PUBREL came. */
@@ -128,7 +143,8 @@ export class Judge {
       this.#model.differ(`${id} received ${show(got)} again after its PUBREC`)
     }
     if (!got.dup && !owed.loose) this.#model.differ(`${id} received ${show(got)} again without DUP`)
-    if (!owed.options.some(({ ways }) => ways.some((way) => isWay(way, got, connection!.version)))) {
+    const alike = session.owed.filter((other) => isInFlight(other) && isMessage(other, got))
+    if (!alike.some(({ options }) => hasWay(options, got, connection!.version))) {
       this.#model.differ(`${id} received ${show(got)} again in another way: ${showOwed(owed)}`)
     }
     const before = session.owed.find((other) => mustComeAgain(other, number) && other.sentIndex < owed.sentIndex)
@@ -144,6 +160,7 @@ export class Judge {
     if (got.dup && !owed.mayBeDup) this.#model.differ(`${id} received ${show(got)} for the first time with DUP`)
     const earlier = this.#earlier(session, owed, got)
     if (earlier !== undefined) this.#model.differ(`${id} received ${show(got)} before ${showOwed(earlier)}`)
+    this.#taken.push({ session, owed, options: owed.options, got })
     owed.options = owed.options.filter(({ message }) => message.text === got.text)
     if (got.qos === 0) {
       session.owed = session.owed.filter((other) => other !== owed)
@@ -190,13 +207,35 @@ export class Judge {
   #find(session: ModelSession, got: Got): Owed | undefined {
     const version = session.connection!.version
     const waiting = session.owed.filter((owed) => owed.state === 'waiting' && !owed.withheld && isMessage(owed, got))
-    const fits = waiting.filter(({ options }) =>
-      options.some(({ message, ways }) => message.text === got.text && ways.some((way) => isWay(way, got, version))),
-    )
+    const fits = waiting.filter(({ options }) => hasWay(options, got, version))
     const inOrder = fits.filter((owed) => this.#earlier(session, owed, got) === undefined)
     const required = inOrder.filter((owed) => owed.required)
     // A retained copy may wait for the window where the live message does not.
     return required.find(({ kind }) => kind === 'live') ?? required[0] ?? inOrder[0] ?? fits[0]
+  }
+
+  /**
+   * One message may be owed several times: by a subscription, as a retained message, in a shared group. If what came
+   * before was taken for what comes now, that was the other one.
+   */
+  #findSwapped(session: ModelSession, got: Got): Owed | undefined {
+    const version = session.connection!.version
+    for (const before of this.#taken) {
+      if (before.session !== session || before.got.text !== got.text || before.got.topic !== got.topic) continue
+      if (!hasWay(before.options, got, version)) continue
+      const other = session.owed.find(
+        (owed) => owed.state === 'waiting' && !owed.withheld && hasWay(owed.options, before.got, version),
+      )
+      if (other === undefined) continue
+      const { kind, filter, filters, required } = other
+      const options = before.options
+      before.options = other.options
+      const { kind: wasKind, filter: wasFilter, filters: wasFilters, required: wasRequired } = before.owed
+      Object.assign(before.owed, { kind, filter, filters, required, options: other.options })
+      Object.assign(other, { kind: wasKind, filter: wasFilter, filters: wasFilters, required: wasRequired, options })
+      return other
+    }
+    return undefined
   }
 
   #findShared(session: ModelSession, got: Got, required: boolean): Owed | undefined {
@@ -207,7 +246,9 @@ export class Judge {
       return sharedWays(session, owed).some((way) => isWay(way, got, version))
     })
     // Several groups may owe the same: the one whose message nobody else can have got comes first.
-    const [found] = fits.sort((a, b) => a.candidates.size - b.candidates.size)
+    const [found] = fits.sort(
+      (a, b) => Number(b.required) - Number(a.required) || a.candidates.size - b.candidates.size,
+    )
     if (found === undefined) return undefined
     this.#model.shared = this.#model.shared.filter((owed) => owed !== found)
     const ways = sharedWays(session, found)
@@ -227,4 +268,11 @@ export class Judge {
     session.owed = session.owed.filter((other) => other !== owed)
     session.done.push(owed)
   }
+}
+
+function hasWay(options: readonly Option[], got: Got, version: 4 | 5): boolean {
+  return options.some(
+    ({ message, ways }) =>
+      message.text === got.text && message.topic === got.topic && ways.some((way) => isWay(way, got, version)),
+  )
 }

@@ -180,6 +180,7 @@ class Walk implements WalkHouse {
   async #settle(): Promise<void> {
     const end = Date.now() + this.#patienceMs
     for (;;) {
+      await Promise.all(this.#clients.map((client) => client.left))
       const before = this.#moves
       // Twice: the first round may have let the broker see that somebody left.
       for (let round = 0; round < 2; round += 1) await Promise.all(this.#clients.map((client) => client.ping()))
@@ -193,6 +194,7 @@ class Walk implements WalkHouse {
       if (this.#moves === before) await this.#move(end - Date.now())
     }
     this.model.quiet()
+    this.judge.quiet()
   }
 
   async #move(ms: number): Promise<void> {

@@ -8,6 +8,8 @@ export class Wire {
   closed = false
   /** We ended it, or know that the broker will. */
   leaving = false
+  /** The socket is gone on both sides. */
+  readonly ended: Promise<void>
   #pings: (() => void)[] = []
 
   constructor(port: number, version: 4 | 5, on: { packet(packet: Packet): void; closed(): void }) {
@@ -25,6 +27,7 @@ export class Wire {
       if (!this.closed) parsing.parse(chunk)
     })
     socket.on('error', () => {})
+    this.ended = new Promise((resolve) => socket.once('close', () => resolve()))
     socket.on('close', () => {
       this.#end()
       on.closed()

@@ -1,5 +1,6 @@
 // Puts the house together: config, store, plugins, broker, listeners, admin; starts in this order, stops in reverse.
 import { join, resolve } from 'node:path'
+import { openControl } from './admin/control.ts'
 import { type Admin, openAdmin } from './admin/server.ts'
 import { checkAll } from './check.ts'
 import type { Environment } from './config/env.ts'
@@ -17,6 +18,7 @@ import { createMetrics, type Metrics } from './metrics/metrics.ts'
 import { createPluginPort } from './plugin-port.ts'
 import { loadPlugins } from './plugins.ts'
 import type { Running } from './running.ts'
+import type { DiskStore } from './store/backup.ts'
 import { createLevelStore } from './store/level.ts'
 import { createMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
@@ -110,6 +112,10 @@ async function build(
 
   const refuseNow = refusalOfAll(config, metrics, broker)
   const listeners = await openListeners(config, log, metrics, broker, refuseNow, onStop)
+  if (dataDir !== undefined && 'backup' in store) {
+    const control = await openControl(dataDir, store, log.child({ room: 'admin' }))
+    onStop(() => control.close())
+  }
   const admin = await openAdminIfWanted(config, log, metrics, store, onStop)
   log.info({ node, listeners: listeners.map(({ url }) => url), admin: admin?.url }, 'ready')
   return {
@@ -122,7 +128,7 @@ async function build(
   }
 }
 
-function createStore(config: Config, log: Logger, metrics: Metrics): Store {
+function createStore(config: Config, log: Logger, metrics: Metrics): Store | DiskStore {
   const { limits, store } = config
   if (store.type === 'memory') return createMemoryStore(limits)
   return createLevelStore({

@@ -1,5 +1,6 @@
 // `oriole doctor`: looks at the data of a stopped broker, and saves what is whole into a new folder.
 import { type Examination, examineStore, kinds, repairStore } from '../store/doctor.ts'
+import { countLines } from './backup.ts'
 import type { Command } from './command.ts'
 import { dataPath } from './data-path.ts'
 
@@ -29,7 +30,7 @@ with 0; then keep DIR, and set store.path to NEWDIR.`,
 
 function linesOf(path: string, found: Examination, newPath: string | undefined): string[] {
   const { problems, notes, counts, damagedRecords } = found
-  const lines = kinds.map((kind) => `${kind.padEnd(20)} ${String(counts[kind]).padStart(10)}`)
+  const lines = [countLines(counts)]
   for (const note of notes) lines.push(`note: ${note}`)
   for (const problem of problems) lines.push(`damage: ${problem}`)
   if (problems.length === 0) lines.push(`${path}: no damage`)

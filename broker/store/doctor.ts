@@ -4,15 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { OrioleError } from '../errors.ts'
 import { damaged, isInUse } from './database.ts'
-import { type Counts, Examiner } from './examiner.ts'
+import { Examiner } from './examiner.ts'
 import { databaseName } from './folder.ts'
+import type { Counts } from './kinds.ts'
 import { type Marker, markerName, newMarker, readMarker, writeMarker } from './marker.ts'
 import { type Keep, merged, type StoredRecord } from './merged.ts'
 import * as records from './records.ts'
 import { assertEmpty, copyDatabase, copyRest, isFolder, removeContent, StoreWriter } from './store-writer.ts'
 import { syncTree } from './sync-tree.ts'
 
-export { type Counts, kinds } from './examiner.ts'
+export { type Counts, kinds } from './kinds.ts'
 
 export interface Examination {
   /** What is damaged or missing, one line each; none: all is well. */
@@ -38,7 +39,7 @@ export async function examineStore(path: string): Promise<Examination> {
  */
 export async function repairStore(path: string, newPath: string): Promise<Examination> {
   const { marker, problems } = await openMarker(path)
-  const writer = await StoreWriter.create(newPath)
+  const writer = await StoreWriter.create(path, newPath)
   try {
     const sorting = join(newPath, 'sorting')
     const all: Keep = (_key, record) => record
@@ -58,7 +59,7 @@ export async function repairStore(path: string, newPath: string): Promise<Examin
  * broker, and a restore. Throws OrioleError; then nothing is left in the new folder.
  */
 export async function copyStore(path: string, newPath: string): Promise<Counts> {
-  await assertEmpty(newPath)
+  await assertEmpty(path, newPath)
   const { marker, problems } = await openMarker(path)
   if (problems[0] !== undefined) throw damaged(path, problems[0])
   await mkdir(newPath, { recursive: true, mode: 0o700 })

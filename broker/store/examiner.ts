@@ -1,28 +1,14 @@
 // Looks at all records of a store: counts them by kind, and finds what should not be or points to what is not there.
 import { DamagedRecord } from './bytes.ts'
 import * as keys from './keys.ts'
+import { type Kind, kindOf, noCounts } from './kinds.ts'
 import * as records from './records.ts'
 import { missingBatches } from './recover.ts'
 import type { Findings } from './salvage.ts'
 import type { Cursor } from './store.ts'
 
-export type Counts = Record<Kind, number>
-
-export const kinds = [
-  'messages',
-  'sessions',
-  'subscriptions',
-  'cursors',
-  'inbound identifiers',
-  'retained messages',
-  'wills',
-  'streams',
-] as const
-
-export type Kind = (typeof kinds)[number]
-
 export class Examiner {
-  readonly counts = Object.fromEntries(kinds.map((kind) => [kind, 0])) as Counts
+  readonly counts = noCounts()
   readonly #findings: Findings
   readonly #sessions = new Set<string>()
   /** Sessions that other records name. */
@@ -95,49 +81,42 @@ export class Examiner {
   }
 
   #take(key: Buffer, record: Buffer): void {
-    const letter = String.fromCharCode(key[0]!)
-    if (letter === 'm' && key.length === keys.messageKeyBytes) this.#takeMessage(keys.sequenceOf(key), record)
-    else if (letter === 's') this.#takeOfSession(key, record)
-    else if (letter === 'r') {
-      records.decodeRetained(record, 0, record.length)
-      this.counts['retained messages'] += 1
-    } else if (letter === 'w') {
-      records.decodeWill(record)
-      this.counts.wills += 1
-    } else if (letter === 'f') {
-      records.decodeNumbers(record)
-      this.counts.streams += 1
-    } else if (letter === 'b') this.#batches.push(records.decodeNumbers(record)[0]!)
-    else if (key.equals(keys.watermarkKey)) this.#watermark = records.decodeNumbers(record)[0]!
-    else throw new DamagedRecord('unknown')
+    const kind = kindOf(key)
+    if (kind === undefined) {
+      this.#takeNumber(key, record)
+      return
+    }
+    if (kind === 'messages') this.#takeMessage(keys.sequenceOf(key), record)
+    else if (kind === 'retained messages') records.decodeRetained(record, 0, record.length)
+    else if (kind === 'wills') records.decodeWill(record)
+    else if (kind === 'streams') records.decodeNumbers(record)
+    else this.#takeOfSession(kind, key, record)
+    this.counts[kind] += 1
+  }
+
+  #takeNumber(key: Buffer, record: Buffer): void {
+    const number = records.decodeNumbers(record)[0]
+    if (keys.isBatchKey(key) && number !== undefined) this.#batches.push(number)
+    else if (key.equals(keys.watermarkKey)) this.#watermark = number
+    else throw new DamagedRecord('a record of an unknown kind')
   }
 
   #takeMessage(sequence: number, record: Buffer): void {
     records.decodeLogHead(record)
-    this.counts.messages += 1
     this.#messages.add(sequence)
     this.#highestSequence = Math.max(this.#highestSequence, sequence)
   }
 
-  #takeOfSession(key: Buffer, record: Buffer): void {
-    const letterAt = keys.sessionKeyEnd(key)
-    const clientId = key.toString('utf8', 1, letterAt - 1)
-    const letter = String.fromCharCode(key[letterAt]!)
-    if (letter === 'a') {
+  #takeOfSession(kind: Kind, key: Buffer, record: Buffer): void {
+    const clientId = key.toString('utf8', 1, keys.sessionKeyEnd(key) - 1)
+    if (kind === 'sessions') {
       records.decodeSession(record)
       this.#sessions.add(clientId)
-      this.counts.sessions += 1
       return
     }
     this.#owners.add(clientId)
-    if (letter === 'f') {
-      records.decodeSubscription(record)
-      this.counts.subscriptions += 1
-    } else if (letter === 'c') {
-      this.#cursors.set(clientId, records.decodeCursor(record))
-      this.counts.cursors += 1
-    } else if (letter === 'q') this.counts['inbound identifiers'] += 1
-    else throw new DamagedRecord('unknown')
+    if (kind === 'subscriptions') records.decodeSubscription(record)
+    else if (kind === 'cursors') this.#cursors.set(clientId, records.decodeCursor(record))
   }
 }
 

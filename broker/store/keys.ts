@@ -25,6 +25,10 @@ export function batchKey(batch: number): Buffer {
   return Buffer.from(`b${String(batch % batchSlots).padStart(5, '0')}`)
 }
 
+export function isBatchKey(key: Buffer): boolean {
+  return key[0] === 0x62
+}
+
 /** What a stream dropped and let go: its floor. It lies before the messages, because the start needs it for them. */
 export function streamKey(stream: string): Buffer {
   return Buffer.from(`f${stream}`)

@@ -1,5 +1,6 @@
 // The latest messages of the log in memory: those not yet on disk, and as many as fit, for readers that lag a little.
 import type { Message } from '../message.ts'
+import { decodeLogMessage } from './records.ts'
 
 /** Above it the oldest that are on disk leave. */
 const bytesMax = 16 * 1_048_576
@@ -37,4 +38,10 @@ export class RecentMessages {
 
 function costOf(message: Message): number {
   return message.payload.length + message.topic.length + 256
+}
+
+/** A message whose bytes are those of its record: the payload that came may be a part of a socket's buffer. */
+export function detached(message: Message, record: Buffer): Message {
+  if (message.properties?.correlationData !== undefined) return decodeLogMessage(record)
+  return { ...message, payload: record.subarray(record.length - message.payload.length) }
 }

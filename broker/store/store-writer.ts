@@ -1,6 +1,6 @@
 // Makes a new data folder out of the records of another one: for repairs and backups. Throws OrioleError.
 import { cp, lstat, mkdir, readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { errorText, OrioleError } from '../errors.ts'
 import { Database } from './database.ts'
 import { databaseName, openFolder } from './folder.ts'
@@ -15,9 +15,9 @@ export class StoreWriter {
   readonly #database: Database
   readonly #markMade: () => Promise<void>
 
-  /** The folder is made, or is empty. */
-  static async create(path: string): Promise<StoreWriter> {
-    await assertEmpty(path)
+  /** The folder is made, or is empty, and does not lie in the one that is copied. */
+  static async create(from: string, path: string): Promise<StoreWriter> {
+    await assertEmpty(from, path)
     const folder = await openFolder(path)
     const database = new Database(folder.databasePath)
     await database.open(true)
@@ -33,7 +33,7 @@ export class StoreWriter {
   /** Numbers of batches and the watermark are its own. */
   async add(step: readonly StoredRecord[]): Promise<void> {
     const operations = step
-      .filter(([key]) => !isBatch(key) && !key.equals(keys.watermarkKey))
+      .filter(([key]) => !keys.isBatchKey(key) && !key.equals(keys.watermarkKey))
       .map(([key, value]) => ({ type: 'put' as const, key, value }))
     if (operations.length > 0) await this.#database.write(operations, false)
   }
@@ -54,8 +54,11 @@ export class StoreWriter {
   }
 }
 
-/** Throws OrioleError when somebody has files there. */
-export async function assertEmpty(path: string): Promise<void> {
+/** Throws OrioleError when somebody has files there, or it lies in the folder that is copied into it. */
+export async function assertEmpty(from: string, path: string): Promise<void> {
+  if (!relative(from, path).startsWith('..')) {
+    throw new OrioleError('ORI_STORE_OPEN', `${path} lies in ${from}, which is copied; name a folder outside of it`)
+  }
   const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []
     throw new OrioleError('ORI_STORE_OPEN', `cannot use ${path}: ${errorText(error)}; name another folder`)
@@ -97,8 +100,4 @@ export async function isFolder(path: string): Promise<boolean> {
 async function isFileOrFolder(path: string): Promise<boolean> {
   const found = await lstat(path)
   return found.isFile() || found.isDirectory()
-}
-
-function isBatch(key: Buffer): boolean {
-  return key[0] === 0x62
 }

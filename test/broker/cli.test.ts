@@ -10,7 +10,7 @@ import { runCommand } from '../helpers/command.ts'
 import { repository } from '../helpers/repository.ts'
 
 const timeout = 60_000
-const commands = ['start', 'check', 'init', 'doctor', 'passwd', 'pub', 'sub']
+const commands = ['start', 'check', 'init', 'backup', 'restore', 'doctor', 'passwd', 'pub', 'sub']
 
 test('cli: the overview names every command, and each has its help', { timeout }, async (t) => {
   const overview = await runCommand(t, ['--help'])

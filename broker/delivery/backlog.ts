@@ -53,8 +53,9 @@ export async function readBacklog(
 /** The delivery of a message of the log to this session; undefined when no subscription of it wants the message now. */
 export function fromLog(house: DeliveryHouse, session: Session, outgoing: Outgoing): Delivery | undefined {
   const found = termsInLog(session, outgoing)
-  // What came by QoS 0 was given to who was connected then.
-  if (found === undefined || (found.terms.qos === 0 && found.share === undefined)) return undefined
+  if (found === undefined) return undefined
+  // By QoS 0 it was given to who was connected then.
+  if (found.terms.qos === 0 && outgoing.message.via === undefined && !found.kept) return undefined
   return deliver(house, session, outgoing, found.terms, found.share)
 }
 
@@ -74,16 +75,21 @@ export function owed(house: DeliveryHouse, session: Session, message: Message, s
 interface FoundTerms {
   readonly terms: Terms
   readonly share: Subscription | undefined
+  /** It was queued before its subscription was lowered to QoS 0. */
+  readonly kept: boolean
 }
 
 function termsInLog(session: Session, { message, sequence }: Outgoing): FoundTerms | undefined {
   if (message.via !== undefined) return privateTerms(session, message, message.via)
   let terms: Terms | undefined
+  let kept = false
   for (const subscription of session.subscriptions.values()) {
     if (subscription.share !== undefined || subscription.record.since >= sequence) continue
-    if (topicMatches(subscription.filter, message.topic)) terms = mergeTerms(terms, termsOf(subscription, message))
+    if (!topicMatches(subscription.filter, message.topic)) continue
+    terms = mergeTerms(terms, termsOf(subscription, message))
+    if (sequence <= subscription.keptUntil) kept = true
   }
-  return terms && { terms, share: undefined }
+  return terms && { terms, share: undefined, kept }
 }
 
 /** What is in the log for this session alone comes by one subscription, whatever others would let it through. */
@@ -91,14 +97,15 @@ function privateTerms(session: Session, message: Message, via: string): FoundTer
   const subscription = session.subscriptions.get(via)
   const terms = subscription && termsOf(subscription, message)
   if (subscription === undefined || terms === undefined) return undefined
-  if (subscription.share !== undefined) return { terms, share: subscription }
-  return { terms: { ...terms, retain: true }, share: undefined }
+  if (subscription.share !== undefined) return { terms, share: subscription, kept: false }
+  return { terms: { ...terms, retain: true }, share: undefined, kept: false }
 }
 
 function positionsOf(session: Session, after: number): StreamPosition[] {
   const positions: StreamPosition[] = [{ stream: privateStream(session.clientId), after }]
-  for (const { share, queueing, filter, record } of session.subscriptions.values()) {
-    if (share === undefined && queueing) positions.push({ stream: filter, after: Math.max(after, record.since) })
+  for (const subscription of session.subscriptions.values()) {
+    const { filter, record } = subscription
+    if (subscription.readsAfter(after)) positions.push({ stream: filter, after: Math.max(after, record.since) })
   }
   return positions
 }

@@ -8,6 +8,11 @@ export class Subscription implements Member {
   slot = -1
   /** Subscriptions made later have higher numbers; one that replaces another has its number. */
   number = 0
+  /**
+   * It replaced one for QoS 1 or 2, whose messages up to this sequence number may still wait in the log: they are not
+   * lost (MQTT-3.8.4-4). Not kept over a restart.
+   */
+  keptUntil = 0
   readonly session: Session
   record: SubscriptionRecord
   /** The filter that messages are matched with: without `$share/NAME/`. */
@@ -29,6 +34,11 @@ export class Subscription implements Member {
     this.share = split.share
     this.queueing = session.persistent && record.qos > 0
     this.withhold = withhold
+  }
+
+  /** Its stream holds messages for this session above this place in the log. */
+  readsAfter(position: number): boolean {
+    return this.share === undefined && (this.queueing || this.keptUntil > position)
   }
 
   get load(): number {

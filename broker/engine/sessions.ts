@@ -131,6 +131,9 @@ export class Sessions {
     const before = session.subscriptions.get(record.filter)
     this.#router.newest += before === undefined ? 1 : 0
     subscription.number = before?.number ?? this.#router.newest
+    if (before !== undefined && !subscription.queueing) {
+      subscription.keptUntil = before.queueing ? this.#house.store.lastSequence : before.keptUntil
+    }
     this.#enter(subscription)
     if (session.disconnectedAt === undefined) {
       this.#router.setOnline(subscription.filter, subscription.share, subscription, true)

@@ -29,7 +29,8 @@ function lower(lowest: Map<string, number>, session: Session): void {
     if (known !== undefined && upTo < known) lowest.set(stream, upTo)
   }
   lowerOne(privateStream(session.clientId), position)
-  for (const { share, queueing, filter, record } of session.subscriptions.values()) {
-    if (share === undefined && queueing) lowerOne(filter, Math.max(position, record.since))
+  for (const subscription of session.subscriptions.values()) {
+    const { filter, record } = subscription
+    if (subscription.readsAfter(position)) lowerOne(filter, Math.max(position, record.since))
   }
 }

@@ -1,10 +1,10 @@
 // What random walks found (test/walk/), each as a story of its own.
 import assert from 'node:assert/strict'
-import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { startBroker, type TestBroker, temporaryFolder } from '../helpers/broker.ts'
 import { connectRaw, kept, type PacketOf, tryConnect } from '../helpers/raw-client.ts'
+import { snapshot } from '../helpers/snapshot.ts'
 
 const deadline = { timeout: 20_000 }
 
@@ -107,9 +107,34 @@ test(
     await connectRaw(t, broker.port(), { clientId: 'reader', clean: true })
     // The files as a kill would leave them now.
     const crashed = await temporaryFolder(t)
-    cpSync(join(folder, 'data'), join(crashed, 'data'), { recursive: true })
+    await snapshot(join(folder, 'data'), join(crashed, 'data'))
     const again = await startBroker(t, storedConfig(crashed), crashed)
     const { connack } = await tryConnect(t, again.port(), { ...kept('reader'), clean: false })
     assert.equal(connack.sessionPresent, false)
+  },
+)
+
+test(
+  'subscribe: what waits for the window is not lost when its subscription is lowered to QoS 0',
+  deadline,
+  async (t) => {
+    const broker = await startBroker(t)
+    const publisher = await connectRaw(t, broker.port())
+    const away = await connectRaw(t, broker.port(), kept('reader'))
+    await away.subscribe('a', { qos: 1 })
+    await away.cut()
+    for (const text of ['1', '2', '3']) await publisher.publishAcknowledged('a', text)
+    const narrow = { properties: { sessionExpiryInterval: 3600, receiveMaximum: 1 } }
+    const reader = await connectRaw(t, broker.port(), { ...kept('reader'), ...narrow, clean: false })
+    const first = await reader.expect('publish')
+    reader.acknowledge(first)
+    reader.acknowledge(await reader.expect('publish'))
+    await reader.expect('publish')
+    await publisher.publishAcknowledged('a', '4')
+    await publisher.publishAcknowledged('a', '5')
+    assert.deepEqual(await reader.subscribe('a', { qos: 0, rh: 2 }), [0])
+    await reader.cut()
+    const back = await connectRaw(t, broker.port(), { ...kept('reader'), clean: false })
+    assert.deepEqual(await back.texts(3), ['3', '4', '5'])
   },
 )

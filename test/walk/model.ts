@@ -96,6 +96,7 @@ export class Model {
       for (const owed of session.owed) {
         // Without its subscription the broker does not know any more how it came.
         const bare = { qos: qosOf(owed), retain: owed.kind === 'retained', ids: [] }
+        if (owed.abandoned && owed.state === 'waiting') owed.required = false
         if (owed.abandoned) for (const { ways } of owed.options) ways.push(bare)
         // The cursor of QoS 2 is on disk before the message leaves; that of QoS 1 follows later.
         if (!crash || owed.state === 'waiting' || owed.state === 'received' || owed.state === 'released') continue
@@ -296,6 +297,8 @@ export class Model {
     for (const owed of [...session.owed, ...session.done]) {
       for (const option of owed.options) {
         for (const way of waysNow(session, owed, option.message)) {
+          // Lowered to QoS 0: the broker knows until it ends that the message waits.
+          if (way.qos < qosOf(owed)) owed.abandoned = true
           option.ways.push(owed.state === 'waiting' ? way : { ...way, qos: qosOf(owed) })
           // What was not kept, because it was for QoS 0, may stay at QoS 0.
           if (option.ways.some(({ qos }) => qos === 0)) option.ways.push({ ...way, qos: 0 })

@@ -18,7 +18,7 @@ export async function snapshot(from: string, to: string): Promise<void> {
 function copied(from: string, to: string): boolean {
   try {
     const before = describe(from)
-    cpSync(from, to, { recursive: true })
+    cpSync(from, to, { recursive: true, filter: (path) => !statSync(path).isSocket() })
     return describe(from) === before && describe(to) === before
   } catch {
     // A file went away meanwhile.
@@ -28,10 +28,6 @@ function copied(from: string, to: string): boolean {
 
 function describe(folder: string): string {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()
-  return names.map((name) => `${name} ${sizeOf(join(folder, name))}`).join('\n')
-}
-
-function sizeOf(path: string): number {
-  const stat = statSync(path)
-  return stat.isDirectory() ? 0 : stat.size
+  const files = names.map((name) => ({ name, stat: statSync(join(folder, name)) })).filter(({ stat }) => stat.isFile())
+  return files.map(({ name, stat }) => `${name} ${stat.size}`).join('\n')
 }

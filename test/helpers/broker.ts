@@ -31,8 +31,13 @@ export interface TestBroker {
   stop(): Promise<void>
 }
 
+/** A test, or whatever else cleans up behind what it starts. */
+export interface Cleanup {
+  after(release: () => unknown): void
+}
+
 /** A folder that is gone after the test. */
-export async function temporaryFolder(t: TestContext): Promise<string> {
+export async function temporaryFolder(t: Cleanup): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'oriole-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   return folder
@@ -70,7 +75,7 @@ export interface BrokerProcess {
 const cli = fileURLToPath(new URL('../../broker/cli.js', import.meta.url))
 
 /** In a process of its own, through the command line; resolves when it listens. */
-export async function spawnBroker(t: TestContext, configPath: string, cwd: string): Promise<BrokerProcess> {
+export async function spawnBroker(t: Cleanup, configPath: string, cwd: string): Promise<BrokerProcess> {
   const child = spawn(process.execPath, [cli, 'start', '--config', configPath], {
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,6 +1,6 @@
 // Real MQTT clients for tests: connected, ended after the test, and their messages collected.
-import type { TestContext } from 'node:test'
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
+import type { Cleanup } from './broker.ts'
 
 export interface Received {
   readonly topic: string
@@ -19,7 +19,7 @@ export interface TestClient {
 }
 
 /** It does not reconnect by itself. */
-export async function connectClient(t: TestContext, url: string, options: IClientOptions = {}): Promise<TestClient> {
+export async function connectClient(t: Cleanup, url: string, options: IClientOptions = {}): Promise<TestClient> {
   const received: Received[] = []
   let waiting: (() => void)[] = []
   const client = connect(url, { reconnectPeriod: 0, ...options })

@@ -1,7 +1,7 @@
 // Runs the command `oriole` as a process of its own.
 import { type ChildProcess, spawn } from 'node:child_process'
-import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { Cleanup } from './broker.ts'
 
 const cli = fileURLToPath(new URL('../../broker/cli.js', import.meta.url))
 
@@ -23,13 +23,13 @@ export interface RunningCommand {
   readonly ended: Promise<CommandResult>
 }
 
-export function runCommand(t: TestContext, args: readonly string[], options?: CommandOptions): Promise<CommandResult> {
+export function runCommand(t: Cleanup, args: readonly string[], options?: CommandOptions): Promise<CommandResult> {
   return startCommand(t, args, options).ended
 }
 
 /** It is killed after the test when it still runs. */
 export function startCommand(
-  t: TestContext,
+  t: Cleanup,
   args: readonly string[],
   { input = '', cwd, env = {} }: CommandOptions = {},
 ): RunningCommand {

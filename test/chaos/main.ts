@@ -1,0 +1,58 @@
+// `npm run chaos -- NAME --runs N --seed S`: things go wrong on purpose, and what was promised is compared with what is.
+import { parseArgs } from 'node:util'
+import { errorText } from '../../broker/errors.ts'
+import type { Cleanup } from '../helpers/broker.ts'
+import { Random } from '../helpers/random.ts'
+import { backupRun } from './backup.ts'
+import { damageRun } from './damage.ts'
+import { killRun } from './kill.ts'
+
+type Run = (t: Cleanup, random: Random) => Promise<unknown>
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: 'string', default: '10' },
+    seed: { type: 'string' },
+    messages: { type: 'string', default: '50000' },
+  },
+})
+
+const scenarios: Readonly<Record<string, Run>> = {
+  kill: (t, random) => killRun(t, random, Number(values.messages)),
+  damage: damageRun,
+  backup: backupRun,
+}
+
+process.exitCode = await main(positionals[0])
+
+async function main(name: string | undefined): Promise<number> {
+  const run = name !== undefined && Object.hasOwn(scenarios, name) ? scenarios[name] : undefined
+  if (run === undefined) {
+    console.error(`usage: npm run chaos -- ${Object.keys(scenarios).join(' | ')} [--runs N] [--seed S]`)
+    return 2
+  }
+  const first = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+  const runs = Number(values.runs)
+  let misses = 0
+  for (let seed = first; seed < first + runs; seed += 1) {
+    const startedAt = performance.now()
+    const result = await once(run, new Random(seed))
+    if (result instanceof Error) misses += 1
+    const shown = result instanceof Error ? `MISS: ${errorText(result)}` : JSON.stringify(result)
+    console.log(`${name} seed=${seed} ${((performance.now() - startedAt) / 1000).toFixed(1)} s ${shown}`)
+  }
+  console.log(`${name}: ${runs - misses} of ${runs} runs kept every promise`)
+  return misses === 0 ? 0 : 1
+}
+
+async function once(run: Run, random: Random): Promise<unknown> {
+  const releases: (() => unknown)[] = []
+  try {
+    return await run({ after: (release: () => unknown) => void releases.push(release) }, random)
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  } finally {
+    for (const release of releases.reverse()) await release()
+  }
+}

@@ -170,9 +170,10 @@ export class Judge {
     if (before !== undefined && !owed.loose)
       this.#model.differ(`${id} received ${show(got)} before ${showOwed(before)} again`)
     if (owed.sentIndex === 0) this.#sent += 1
-    const [option] = owed.options
-    const ways = option!.ways.filter((way) => isWay(way, got, connection!.version))
-    option!.ways.splice(0, Number.POSITIVE_INFINITY, ...ways)
+    owed.options = owed.options.map(({ message, ways }) => ({
+      message,
+      ways: ways.filter((way) => isWay(way, got, connection!.version)),
+    }))
     Object.assign(owed, {
       state: 'sent',
       packetId: got.packetId,

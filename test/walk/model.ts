@@ -96,7 +96,7 @@ export class Model {
       for (const owed of session.owed) {
         // Without its subscription the broker does not know any more how it came.
         const bare = { qos: qosOf(owed), retain: owed.kind === 'retained', ids: [] }
-        if (owed.abandoned && owed.state === 'waiting') owed.required = false
+        if (owed.state === 'waiting' && (owed.abandoned || isSecond(session, owed))) owed.required = false
         if (owed.abandoned) for (const { ways } of owed.options) ways.push(bare)
         // The cursor of QoS 2 is on disk before the message leaves; that of QoS 1 follows later.
         if (!crash || owed.state === 'waiting' || owed.state === 'received' || owed.state === 'released') continue
@@ -229,6 +229,8 @@ export class Model {
       if (session.connection === undefined) continue
       if (!hasRoom(session.connection.window, session.owed)) continue
       session.walking = []
+      // A crash may let the broker look at them again.
+      session.done.push(...session.owed.filter(({ withheld }) => withheld))
       session.owed = session.owed.filter(({ withheld }) => !withheld)
     }
   }
@@ -244,7 +246,7 @@ export class Model {
   }
 
   #noLocalChanged(session: ModelSession): void {
-    for (const owed of session.owed) {
+    for (const owed of [...session.owed, ...session.done]) {
       if (!owed.options.some(({ message }) => message.from === session.id)) continue
       owed.withheld = false
       owed.abandoned = true
@@ -342,4 +344,11 @@ export class Model {
     const { message } = owed.options[0]!
     this.shared.push({ group: owed.filter, message, ways: new Map(), candidates, required: false, mayBeDup: true })
   }
+}
+
+/** A retained message of a subscription that was made twice: one copy of it is enough over a restart. */
+function isSecond({ owed, done }: ModelSession, one: Owed): boolean {
+  const isAlike = (other: Owed): boolean =>
+    other.filter === one.filter && other.options[0]!.message.topic === one.options[0]!.message.topic
+  return one.kind === 'retained' && [...owed, ...done].some((other) => other !== one && isAlike(other))
 }

@@ -45,7 +45,8 @@ export async function readBacklog(
     upTo = sequence
     if (known.has(sequence)) continue
     const delivery = fromLog(house, session, new Outgoing(message, sequence))
-    if (delivery !== undefined) deliveries.push(delivery)
+    if (delivery === undefined) session.outbox.pass(sequence)
+    else deliveries.push(delivery)
   }
   return { deliveries, upTo: result.end ? range.upTo : upTo, end: result.end, skipped: result.skipped }
 }

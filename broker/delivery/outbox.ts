@@ -94,10 +94,10 @@ export class Outbox {
     const link = this.#link
     if (link === undefined) return
     if (delivery.qos === 0) {
-      // Its turn in a shared group may be in the log from before the subscription was lowered to QoS 0.
-      if (delivery.share !== undefined) this.window.markDone(delivery.outgoing.sequence)
       if (link.hasRoom) this.#send(link, delivery, 0)
       else this.#house.countDrop('output_full', delivery, this.#session)
+      // It may be in the log from before the subscription was lowered to QoS 0.
+      this.pass(delivery.outgoing.sequence)
       return
     }
     if (this.#behind && !this.#collecting) return
@@ -111,6 +111,13 @@ export class Outbox {
     this.#liveBytes += sizeOf(delivery)
     if (this.#liveBytes > this.#house.limits.queueBytes) this.#overflow(link)
     else if (this.#live.length === 1) this.pump()
+  }
+
+  /** A message of the log that was given by QoS 0, or that no subscription lets through: whatever comes, not again. */
+  pass(sequence: number): void {
+    if (sequence === 0 || !this.#session.persistent) return
+    this.window.markDone(sequence)
+    this.#house.markMoved(this.#session)
   }
 
   /** Retained messages of a new subscription, by the filter as the client wrote it (MQTT-3.3.1-9 … -11). */

@@ -143,21 +143,25 @@ export class Dispatcher {
 
   /** A session with several matching filters gets one delivery (MQTT-3.3.4-2). */
   #feedOverlapping(outgoing: Outgoing, routes: readonly Route<Subscription>[], newest: number): void {
-    const found = new Map<Session, Terms>()
+    const found = new Map<Session, Terms | undefined>()
     for (const route of routes) {
       for (const subscription of route.online) {
         if (subscription.number > newest) continue
         const terms = mergeTerms(found.get(subscription.session), termsOf(subscription, outgoing.message))
-        if (terms !== undefined) found.set(subscription.session, terms)
+        if (terms !== undefined || outgoing.sequence > 0) found.set(subscription.session, terms)
       }
     }
-    for (const [session, terms] of found) this.#offer(session, outgoing, terms, undefined)
+    for (const [session, terms] of found) {
+      if (terms === undefined) session.outbox.pass(outgoing.sequence)
+      else this.#offer(session, outgoing, terms, undefined)
+    }
   }
 
   #offerOne(subscription: Subscription, outgoing: Outgoing): void {
     const terms = termsOf(subscription, outgoing.message)
     if (terms === undefined) {
       if (subscription.withhold !== undefined) this.#house.counts.messagesDropped.withheld += 1
+      subscription.session.outbox.pass(outgoing.sequence)
       return
     }
     this.#offer(subscription.session, outgoing, terms, subscription.share === undefined ? undefined : subscription)

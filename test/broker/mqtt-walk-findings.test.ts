@@ -138,3 +138,26 @@ test(
     assert.deepEqual(await back.texts(3), ['3', '4', '5'])
   },
 )
+
+test(
+  'no local: a message that it held back stays held back when the subscription gives it up later',
+  deadline,
+  async (t) => {
+    const { broker } = await startStored(t)
+    const publisher = await connectRaw(t, broker.port())
+    const reader = await connectRaw(t, broker.port(), kept('reader'))
+    await reader.subscribe('a/#', { qos: 1, nl: true })
+    await publisher.publishAcknowledged('a/1', 'not acknowledged')
+    assert.equal(textOf(await reader.expect('publish')), 'not acknowledged')
+    await reader.publishAcknowledged('a/2', 'its own')
+    await reader.subscribe('a/#', { qos: 1, nl: false })
+    await reader.cut()
+
+    const again = await connectRaw(t, broker.port(), { ...kept('reader'), clean: false })
+    await publisher.publishAcknowledged('a/3', 'the end')
+    assert.deepEqual(
+      [textOf(await again.expect('publish')), textOf(await again.expect('publish'))],
+      ['not acknowledged', 'the end'],
+    )
+  },
+)

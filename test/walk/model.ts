@@ -152,9 +152,13 @@ export class Model {
       session.subscriptions = session.subscriptions.filter(({ filter }) => filter !== gone)
       session.walking = session.walking.filter((filter) => filter !== gone)
       for (const owed of session.owed) {
-        if (owed.kind === 'live' ? wayOf(session, owed.options[0]!.message) !== undefined : owed.filter !== gone) {
-          continue
-        }
+        // A subscription made after the message does not take over what the one before it was owed.
+        const { topic } = owed.options[0]!.message
+        const stays = session.subscriptions.some(
+          ({ filter }) =>
+            owed.filters.includes(filter) && !filter.startsWith('$share/') && filterMatches(plain(filter), topic),
+        )
+        if (owed.kind === 'live' ? stays : owed.filter !== gone) continue
         if (owed.state === 'waiting') owed.required = false
         owed.abandoned = true
       }

@@ -41,7 +41,7 @@ export class Outgoing {
   /**
    * For a receiver without alias and subscription identifiers, where `mayShare`. Encoded once for each wire form; for
    * QoS 0 the bytes are the same for all and must not be changed. Plain arguments, because an object for each of them
-   * was most of the cost of a delivery: 2.4 us against 0.5 us at 500 receivers.
+   * was most of the cost of a delivery: 2.4 us of CPU against 0.3 us at 500 receivers.
    */
   encodeShared(version: ProtocolVersion, qos: QoS, retain: boolean, dup: boolean, packetId: number): Buffer {
     const key = (version === 5 ? 8 : 0) + (retain ? 4 : 0) + qos

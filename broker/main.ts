@@ -129,12 +129,13 @@ async function build(
 }
 
 function createStore(config: Config, log: Logger, metrics: Metrics): Store | DiskStore {
-  const { limits, store } = config
-  if (store.type === 'memory') return createMemoryStore(limits)
+  const { limits, store, history } = config
+  if (store.type === 'memory') return createMemoryStore(limits, history)
   return createLevelStore({
     path: resolve(store.path),
     durability: store.durability,
     limits,
+    history,
     log: log.child({ room: 'store' }),
     onCommit: (seconds) => {
       metrics.counts.commits += 1

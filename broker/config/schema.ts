@@ -1,5 +1,6 @@
 // The one schema of the config file: every setting, its unit, its bounds and its default.
 import { z } from 'zod'
+import { filterProblem, parseShare } from '../protocol/topics.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -122,6 +123,24 @@ export const storeSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('memory') }),
 ])
 
+/** What is kept of a topic's messages although nobody waits for them any more. Each bound is for each topic. */
+export const historyRuleSchema = z
+  .strictObject({
+    filter: z
+      .string()
+      .superRefine((filter, { addIssue }) => {
+        const problem = filterProblem(filter) ?? (parseShare(filter) && 'is a shared subscription, not a topic filter')
+        if (problem !== undefined) addIssue({ code: 'custom', message: problem })
+      })
+      .describe('topics of which messages with QoS 1 and 2 are kept'),
+    days: z.number().positive().max(36_500).optional().describe('kept so long'),
+    messages: positive.optional().describe('the newest so many of each topic'),
+    bytes: positive.optional().describe('the newest of each topic that fit into so many bytes'),
+  })
+  .refine(({ days, messages, bytes }) => days !== undefined || messages !== undefined || bytes !== undefined, {
+    message: 'has no bound: set days, messages or bytes',
+  })
+
 export const logSchema = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   format: z.enum(['auto', 'json', 'pretty']).default('auto').describe('auto: pretty on a terminal, else JSON lines'),
@@ -157,6 +176,10 @@ export const configSchema = z.strictObject({
     .default('round-robin')
     .describe('which connected member of a shared subscription gets a message'),
   store: storeSchema.prefault({ type: 'level' }),
+  history: z
+    .array(historyRuleSchema)
+    .default([])
+    .describe('what is kept although nobody waits for it; the first rule that matches a topic counts'),
   plugins: z.array(pluginEntrySchema).default([]).describe('in the order in which they are asked'),
   log: logSchema.prefault({}),
   cluster: z.strictObject({}).optional().describe('settings of a cluster; this version runs alone'),

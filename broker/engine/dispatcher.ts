@@ -59,7 +59,10 @@ export class Dispatcher {
       counts.retainedSet += 1
     }
     const sequence = streams === undefined ? 0 : store.append(message, streams)
-    if (streams !== undefined) counts.messagesStored += 1
+    const inHistory = streams === undefined && message.qos > 0 && store.keepsHistory(message.topic)
+    // No session waits for it, so its number is of no use to any.
+    if (inHistory) store.append(message, [])
+    if (streams !== undefined || inHistory) counts.messagesStored += 1
     const publication = {
       outgoing: new Outgoing(message, sequence),
       routes,
@@ -67,7 +70,7 @@ export class Dispatcher {
       newest: this.#router.newest,
     }
     const kept = publication.picked?.some(({ outgoing }) => outgoing.sequence > 0) === true
-    const stored = streams !== undefined || kept || (message.retain && message.qos > 0)
+    const stored = streams !== undefined || inHistory || kept || (message.retain && message.qos > 0)
     if (!stored && origin.waiting === 0) {
       this.#feed(publication)
       published(undefined, routes.length > 0)

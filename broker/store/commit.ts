@@ -17,6 +17,8 @@ export interface Batch {
   firstSequence: number | undefined
   /** The streams that hold one of the messages. */
   readonly streams: Set<string>
+  /** The topics of those that a retention rule keeps. */
+  readonly conversations: Set<string>
   readonly done: Done[]
 }
 
@@ -190,7 +192,7 @@ export class GroupCommit {
 }
 
 function newBatch(): Batch {
-  return { messages: [], state: [], firstSequence: undefined, streams: new Set(), done: [] }
+  return { messages: [], state: [], firstSequence: undefined, streams: new Set(), conversations: new Set(), done: [] }
 }
 
 function recordsOf(batch: Batch): number {

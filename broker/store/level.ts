@@ -7,15 +7,22 @@ import { type Backup, backup, type DiskStore } from './backup.ts'
 import { type Batch, type Done, type Durability, GroupCommit } from './commit.ts'
 import { Database } from './database.ts'
 import { type DataFolder, openFolder } from './folder.ts'
+import { History, historyMark } from './history.ts'
 import * as keys from './keys.ts'
+import { LogReader } from './log-reader.ts'
+import { readHistory } from './read-history.ts'
 import { readLog } from './read-log.ts'
 import { detached, RecentMessages } from './recent.ts'
 import * as records from './records.ts'
-import { recover } from './recover.ts'
+import { type RecoveryPlaces, recover } from './recover.ts'
 import { Repair } from './repair.ts'
 import { RetainedIndex } from './retained.ts'
+import { SessionState } from './session-state.ts'
 import type {
   Cursor,
+  HistoryPage,
+  HistoryRange,
+  HistoryRule,
   ReadResult,
   Recovered,
   SessionRecord,
@@ -38,6 +45,8 @@ export interface LevelStoreOptions {
    */
   readonly durability: Durability
   readonly limits: StoreLimits
+  /** What is kept longer than queues need it; none: nothing. */
+  readonly history?: readonly HistoryRule[] | undefined
   readonly log: PluginLog
   readonly onCommit?: ((seconds: number, records: number) => void) | undefined
   readonly now?: (() => number) | undefined
@@ -56,15 +65,17 @@ class LevelStore implements DiskStore {
   readonly #recent = new RecentMessages()
   readonly #retained: RetainedIndex
   readonly #streams: Streams
+  readonly #history: History
   readonly #background: Background
   readonly #commit: GroupCommit
+  readonly #state: SessionState
+  readonly #reader: LogReader
   #database: Database | undefined
   #folder: DataFolder | undefined
   #repair: Repair | undefined
   #lastSequence = 0
   #reserved = 0
   #writtenSequence = 0
-  #damagedRecords = 0
   #stopSweep: (() => void) | undefined
   #closing: Promise<void> | undefined
 
@@ -87,6 +98,8 @@ class LevelStore implements DiskStore {
       },
       this.#now,
     )
+    const letGo = (sequence: number) => void this.#streams.letGo(sequence)
+    this.#history = new History(options.history ?? [], letGo, this.#now)
     this.#background = new Background((stream) => this.#streams.pastOf(stream, this.#lastSequence))
     this.#commit = new GroupCommit({
       durability: options.durability,
@@ -97,6 +110,8 @@ class LevelStore implements DiskStore {
       failed: (batches, error) => this.#failed(batches, error),
       onCommit: options.onCommit,
     })
+    this.#state = new SessionState(this.#commit, this.#background)
+    this.#reader = new LogReader(this.#recent, () => this.#opened(), options.log)
   }
 
   async open(): Promise<Recovered> {
@@ -105,7 +120,7 @@ class LevelStore implements DiskStore {
     const database = new Database(folder.databasePath)
     await database.open(folder.isNew)
     try {
-      const recovered = await recover(path, folder, database, this.#streams, this.#retained, log)
+      const recovered = await recover(path, folder, database, this.#places, log)
       this.#lastSequence = recovered.watermark
       this.#reserved = recovered.watermark
       this.#writtenSequence = recovered.watermark
@@ -114,11 +129,12 @@ class LevelStore implements DiskStore {
       this.#folder = folder
       this.#repair = new Repair(folder.databasePath, database, this.#commit, log)
       for (const stream of [...this.#streams.names()]) this.#streams.enforce(stream)
+      for (const topic of [...this.#history.topics()]) this.#history.enforce(topic)
       if (folder.isNew) {
         await database.write([this.#watermark(0)], true)
         await folder.markMade()
       } else await folder.noteBatch(recovered.lastBatch)
-      this.#stopSweep = everyInterval(this.#streams, this.#retained, (topic) => this.#removeRetained(topic))
+      this.#stopSweep = everyInterval(this.#places, (topic) => this.#removeRetained(topic))
       return recovered
     } catch (error) {
       await database.close()
@@ -156,6 +172,10 @@ class LevelStore implements DiskStore {
     return backup(this.#opened(), this.#options.path, newPath, signal)
   }
 
+  get #places(): RecoveryPlaces {
+    return { streams: this.#streams, retained: this.#retained, history: this.#history }
+  }
+
   get lastSequence(): number {
     return this.#lastSequence
   }
@@ -168,11 +188,12 @@ class LevelStore implements DiskStore {
     this.#lastSequence += 1
     const sequence = this.#lastSequence
     // While nothing can be stored the message is not taken: the commit that follows says so.
-    if (streams.length === 0 || this.#commit.failure !== undefined) return sequence
+    const inHistory = message.via === undefined && this.#history.keeps(message.topic)
+    if ((streams.length === 0 && !inHistory) || this.#commit.failure !== undefined) return sequence
     const distinct = streams.length === 1 ? streams : [...new Set(streams)]
     const batch = this.#commit.pending
     const key = keys.messageKey(sequence)
-    const record = records.encodeLog(key, message, distinct)
+    const record = records.encodeLog(key, message, inHistory ? [...distinct, historyMark] : distinct)
     batch.messages.push({ type: 'put', key, value: record })
     batch.firstSequence ??= sequence
     for (const stream of distinct) batch.streams.add(stream)
@@ -181,9 +202,14 @@ class LevelStore implements DiskStore {
       batch.state.push(this.#watermark(this.#reserved))
     }
     this.#recent.add(sequence, detached(message, record))
-    this.#streams.append(sequence, distinct, record.length + entryOverheadBytes, message.publishedAt)
+    const bytes = record.length + entryOverheadBytes
+    this.#streams.append(sequence, distinct, bytes, message.publishedAt, inHistory)
+    if (inHistory) {
+      this.#history.append(message.topic, sequence, bytes, message.publishedAt)
+      batch.conversations.add(message.topic)
+    }
     // With `memory` a commit is reported before the batch is written, so nothing waits for `#written`.
-    if (this.#options.durability === 'memory') for (const stream of distinct) this.#streams.enforce(stream)
+    if (this.#options.durability === 'memory') this.#enforce(distinct, inHistory ? [message.topic] : [])
     this.#commit.touch()
     return sequence
   }
@@ -193,12 +219,21 @@ class LevelStore implements DiskStore {
   }
 
   read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult> {
-    const fetch = (sequences: readonly number[]) => this.#fetch(sequences)
+    const fetch = (sequences: readonly number[]) => this.#reader.fetch(sequences)
     return readLog(this.#streams, positions, limit, () => this.#lastSequence, fetch, this.#now)
   }
 
   async readExact(sequences: readonly number[]): Promise<(Message | undefined)[]> {
-    return this.#fetch(sequences)
+    return this.#reader.fetch(sequences)
+  }
+
+  keepsHistory(topic: string): boolean {
+    return this.#history.keeps(topic)
+  }
+
+  readHistory(filter: string, range: HistoryRange): Promise<HistoryPage> {
+    const fetch = (sequences: readonly number[]) => this.#reader.fetch(sequences)
+    return readHistory(this.#history, filter, range, fetch, this.#now)
   }
 
   streams(): Iterable<string> {
@@ -209,63 +244,41 @@ class LevelStore implements DiskStore {
     this.#streams.trim(stream, upTo)
   }
 
-  /** Its cursor goes along: whoever said goodbye with everything acknowledged gets nothing twice, even after a crash. */
   putSession(session: SessionRecord): void {
-    const key = keys.sessionKey(session.clientId)
-    this.#put(key, records.encodeSession(key, session))
-    const cursor = this.#background.takeCursor(session.clientId)
-    if (cursor === undefined) return
-    const cursorKey = keys.cursorKey(session.clientId)
-    this.#put(cursorKey, records.encodeCursor(cursorKey, cursor))
+    this.#state.putSession(session)
   }
 
   deleteSession(clientId: string): void {
-    this.#background.forgetCursor(clientId)
-    this.#commit.pending.state.push({ type: 'range', range: keys.sessionRange(clientId) })
+    this.#state.deleteSession(clientId)
     this.#streams.trim(privateStream(clientId), this.#lastSequence)
-    this.#commit.touch()
   }
 
   putSubscription(clientId: string, subscription: SubscriptionRecord): void {
-    const key = keys.subscriptionKey(clientId, subscription.filter)
-    this.#put(key, records.encodeSubscription(key, subscription))
+    this.#state.putSubscription(clientId, subscription)
   }
 
   deleteSubscription(clientId: string, filter: string): void {
-    this.#delete(keys.subscriptionKey(clientId, filter))
+    this.#state.deleteSubscription(clientId, filter)
   }
 
-  /**
-   * A cursor with QoS 2 in flight is written with the next batch, because exactly-once depends on it. Any other one
-   * is a checkpoint, written at most every 200 ms: an older one means that something is delivered again.
-   */
   putCursor(clientId: string, cursor: Cursor): void {
-    if (cursor.inflight.some(({ qos }) => qos === 2)) {
-      this.#background.forgetCursor(clientId)
-      const key = keys.cursorKey(clientId)
-      this.#put(key, records.encodeCursor(key, cursor))
-      return
-    }
-    this.#background.putCursor(clientId, cursor)
-    this.#commit.touch()
+    this.#state.putCursor(clientId, cursor)
   }
 
   putInbound(clientId: string, packetId: number): void {
-    const key = keys.inboundKey(clientId, packetId)
-    this.#put(key, records.encodeNumbers(key, [packetId]))
+    this.#state.putInbound(clientId, packetId)
   }
 
   deleteInbound(clientId: string, packetId: number): void {
-    this.#delete(keys.inboundKey(clientId, packetId))
+    this.#state.deleteInbound(clientId, packetId)
   }
 
   putWill(clientId: string, will: WillRecord): void {
-    const key = keys.willKey(clientId)
-    this.#put(key, records.encodeWill(key, will))
+    this.#state.putWill(clientId, will)
   }
 
   deleteWill(clientId: string): void {
-    this.#delete(keys.willKey(clientId))
+    this.#state.deleteWill(clientId)
   }
 
   putRetained(message: Message): void {
@@ -276,7 +289,7 @@ class LevelStore implements DiskStore {
     const key = keys.retainedKey(message.topic)
     const record = records.encodeRetained(key, message)
     this.#retained.set(message.topic, record)
-    this.#put(key, record)
+    this.#state.put(key, record)
   }
 
   getRetained(topic: string): Message | undefined {
@@ -296,17 +309,7 @@ class LevelStore implements DiskStore {
   }
 
   #removeRetained(topic: string): void {
-    if (this.#retained.delete(topic)) this.#delete(keys.retainedKey(topic))
-  }
-
-  #put(key: Buffer, value: Buffer): void {
-    this.#commit.pending.state.push({ type: 'put', key, value })
-    this.#commit.touch()
-  }
-
-  #delete(key: Buffer): void {
-    this.#commit.pending.state.push({ type: 'del', key })
-    this.#commit.touch()
+    if (this.#retained.delete(topic)) this.#state.delete(keys.retainedKey(topic))
   }
 
   #watermark(sequence: number): { type: 'put'; key: Buffer; value: Buffer } {
@@ -326,7 +329,12 @@ class LevelStore implements DiskStore {
     if (last === undefined) return
     this.#writtenSequence = keys.sequenceOf(last.key)
     this.#recent.evict(this.#writtenSequence)
-    for (const stream of batch.streams) this.#streams.enforce(stream)
+    this.#enforce(batch.streams, batch.conversations)
+  }
+
+  #enforce(streams: Iterable<string>, conversations: Iterable<string>): void {
+    for (const stream of streams) this.#streams.enforce(stream)
+    for (const topic of conversations) this.#history.enforce(topic)
   }
 
   /** Writes what waits. Deletes that take longer than this are left: the messages come back and are trimmed again. */
@@ -356,40 +364,10 @@ class LevelStore implements DiskStore {
       for (const { key } of batch.messages) this.#recent.delete(keys.sequenceOf(key))
     }
     const first = batches.find(({ firstSequence }) => firstSequence !== undefined)?.firstSequence
-    if (first !== undefined) for (const batch of batches) this.#streams.retract(first, batch.streams)
+    for (const { streams, conversations } of first === undefined ? [] : batches) {
+      this.#streams.retract(first!, streams)
+      this.#history.retract(first!, conversations)
+    }
     this.#repair?.begin(error)
-  }
-
-  #fetch(sequences: readonly number[]): (Message | undefined)[] | Promise<(Message | undefined)[]> {
-    const messages = sequences.map((sequence) => this.#recent.get(sequence))
-    if (!messages.includes(undefined)) return messages
-    return this.#fetchMissing(sequences, messages)
-  }
-
-  async #fetchMissing(
-    sequences: readonly number[],
-    messages: (Message | undefined)[],
-  ): Promise<(Message | undefined)[]> {
-    const missing: number[] = []
-    for (let index = 0; index < messages.length; index += 1) if (messages[index] === undefined) missing.push(index)
-    const wanted = missing.map((index) => keys.messageKey(sequences[index]!))
-    const found = await this.#opened().getMany(wanted)
-    for (let index = 0; index < missing.length; index += 1) {
-      const record = found[index]
-      if (record !== undefined) messages[missing[index]!] = this.#decode(wanted[index]!, record)
-    }
-    return messages
-  }
-
-  #decode(key: Buffer, record: Buffer): Message | undefined {
-    try {
-      records.check(key, record)
-      return records.decodeLogMessage(record)
-    } catch (error) {
-      this.#damagedRecords += 1
-      const fields = { sequence: keys.sequenceOf(key), damagedRecords: this.#damagedRecords, err: error }
-      this.#options.log.error(fields, 'a stored message is damaged and was left out; run oriole doctor')
-      return undefined
-    }
   }
 }

@@ -1,35 +1,55 @@
 // The store without a disk: everything is gone when the process ends. For tests and for brokers that keep nothing.
 import type { Message } from '../message.ts'
+import { History } from './history.ts'
 import { retainedKey } from './keys.ts'
+import { readHistory } from './read-history.ts'
 import { readLog } from './read-log.ts'
 import { encodeRetained } from './records.ts'
 import { RetainedIndex } from './retained.ts'
-import type { ReadResult, Recovered, Store, StoreLimits, StreamPosition } from './store.ts'
+import type {
+  HistoryPage,
+  HistoryRange,
+  HistoryRule,
+  ReadResult,
+  Recovered,
+  Store,
+  StoreLimits,
+  StreamPosition,
+} from './store.ts'
 import { entryOverheadBytes, Streams } from './streams.ts'
 import { everyInterval } from './sweep.ts'
 
-export function createMemoryStore(limits: StoreLimits, now: () => number = Date.now): Store {
-  return new MemoryStore(limits, now)
+export function createMemoryStore(
+  limits: StoreLimits,
+  history: readonly HistoryRule[] = [],
+  now: () => number = Date.now,
+): Store {
+  return new MemoryStore(limits, history, now)
 }
 
 class MemoryStore implements Store {
   readonly #messages = new Map<number, Message>()
   readonly #streams: Streams
   readonly #retained: RetainedIndex
+  readonly #history: History
   readonly #now: () => number
   #lastSequence = 0
   #waiting: ((error: Error | undefined) => void)[] = []
   #stopSweep: (() => void) | undefined
 
-  constructor(limits: StoreLimits, now: () => number) {
+  constructor(limits: StoreLimits, history: readonly HistoryRule[], now: () => number) {
     this.#now = now
     this.#retained = new RetainedIndex(now)
     const released = (sequence: number) => void this.#messages.delete(sequence)
     this.#streams = new Streams(limits, { released, floorMoved: () => {} }, now)
+    this.#history = new History(history, (sequence) => void this.#streams.letGo(sequence), now)
   }
 
   async open(): Promise<Recovered> {
-    this.#stopSweep = everyInterval(this.#streams, this.#retained, (topic) => this.#retained.delete(topic))
+    this.#stopSweep = everyInterval(
+      { streams: this.#streams, retained: this.#retained, history: this.#history },
+      (topic) => this.#retained.delete(topic),
+    )
     return { sessions: [], wills: new Map() }
   }
 
@@ -48,14 +68,19 @@ class MemoryStore implements Store {
 
   append(message: Message, streams: readonly string[]): number {
     this.#lastSequence += 1
-    if (streams.length === 0) return this.#lastSequence
+    const inHistory = message.via === undefined && this.#history.keeps(message.topic)
+    if (streams.length === 0 && !inHistory) return this.#lastSequence
     const sequence = this.#lastSequence
     const distinct = streams.length === 1 ? streams : [...new Set(streams)]
     const bytes = message.payload.length + message.topic.length + entryOverheadBytes
     // The payload may be a part of a socket's buffer, which would stay alive with it.
     this.#messages.set(sequence, { ...message, payload: Buffer.from(message.payload) })
-    this.#streams.append(sequence, distinct, bytes, message.publishedAt)
+    this.#streams.append(sequence, distinct, bytes, message.publishedAt, inHistory)
     for (const stream of distinct) this.#streams.enforce(stream)
+    if (inHistory) {
+      this.#history.append(message.topic, sequence, bytes, message.publishedAt)
+      this.#history.enforce(message.topic)
+    }
     return sequence
   }
 
@@ -70,6 +95,15 @@ class MemoryStore implements Store {
 
   async readExact(sequences: readonly number[]): Promise<(Message | undefined)[]> {
     return sequences.map((sequence) => this.#messages.get(sequence))
+  }
+
+  keepsHistory(topic: string): boolean {
+    return this.#history.keeps(topic)
+  }
+
+  readHistory(filter: string, range: HistoryRange): Promise<HistoryPage> {
+    const fetch = (sequences: readonly number[]) => sequences.map((sequence) => this.#messages.get(sequence))
+    return readHistory(this.#history, filter, range, fetch, this.#now)
   }
 
   streams(): Iterable<string> {

@@ -65,13 +65,21 @@ export function decodeLogMessage(record: Buffer): Message {
   return readMessage(reader)
 }
 
-/** What the start needs of a message: the streams that hold it and when it was published. */
-export function decodeLogHead(record: Buffer): { names: string[]; publishedAt: number } {
+/** What the start needs of a message: the streams that hold it, when it was published, and its topic if asked for. */
+export function decodeLogHead(record: Buffer): { names: string[]; publishedAt: number; topic: () => string } {
   const reader = new ByteReader(record, headBytes)
   const names: string[] = []
   for (let left = reader.u16(); left > 0; left -= 1) names.push(reader.text())
   reader.u8()
-  return { names, publishedAt: reader.f64() }
+  const publishedAt = reader.f64()
+  return { names, publishedAt, topic: () => topicBehindHead(reader) }
+}
+
+function topicBehindHead(reader: ByteReader): string {
+  reader.f64()
+  reader.skipText()
+  reader.skipText()
+  return reader.text()
 }
 
 /** The part of the record that `decodeLogHead` reads. */

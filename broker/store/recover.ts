@@ -4,6 +4,7 @@ import type { PluginLog } from '../plugin.ts'
 import { DamagedRecord } from './bytes.ts'
 import { type Database, damaged } from './database.ts'
 import type { DataFolder } from './folder.ts'
+import { type History, historyMark } from './history.ts'
 import * as keys from './keys.ts'
 import { Packed } from './packed.ts'
 import { PackedSessions } from './packed-sessions.ts'
@@ -19,17 +20,23 @@ export interface RecoveredStore extends Recovered {
   readonly unneeded: readonly number[]
 }
 
+/** Where what is found is put. */
+export interface RecoveryPlaces {
+  readonly streams: Streams
+  readonly retained: RetainedIndex
+  readonly history: History
+}
+
 /** Throws OrioleError with code ORI_STORE_DAMAGED. */
 export async function recover(
   path: string,
   { isNew, leastBatch }: DataFolder,
   database: Database,
-  streams: Streams,
-  retained: RetainedIndex,
+  { streams, retained, history }: RecoveryPlaces,
   log: PluginLog,
 ): Promise<RecoveredStore> {
   if (isNew) return { watermark: 0, lastBatch: 0, unneeded: [], sessions: [], wills: new Map() }
-  const recovery = new Recovery(streams, retained)
+  const recovery = new Recovery(streams, retained, history)
   try {
     await database.checkTables()
     // One walk over all keys: a key that belongs nowhere shows as well.
@@ -46,6 +53,7 @@ export async function recover(
 class Recovery {
   readonly #streams: Streams
   readonly #retained: RetainedIndex
+  readonly #history: History
   readonly #packed = new Packed()
   readonly #sessions = new PackedSessions()
   readonly #batches: number[] = []
@@ -56,9 +64,10 @@ class Recovery {
   readonly #damagedMessages: number[] = []
   #watermark: number | undefined
 
-  constructor(streams: Streams, retained: RetainedIndex) {
+  constructor(streams: Streams, retained: RetainedIndex, history: History) {
     this.#streams = streams
     this.#retained = retained
+    this.#history = history
   }
 
   take(key: Buffer, record: Buffer): void {
@@ -105,10 +114,13 @@ class Recovery {
     if (this.#watermark === undefined || sequence > this.#watermark) {
       throw new DamagedRecord(`message ${sequence} is above the watermark ${this.#watermark ?? 'that is missing'}`)
     }
-    const { names, publishedAt } = records.decodeLogHead(record)
-    const holding = names.filter((name) => sequence > (this.#floors.get(name) ?? 0))
-    if (holding.length === 0) this.#unneeded.push(sequence)
-    else this.#streams.append(sequence, holding, record.length + entryOverheadBytes, publishedAt)
+    const { names, publishedAt, topic } = records.decodeLogHead(record)
+    const bytes = record.length + entryOverheadBytes
+    const holding = names.filter((name) => name !== historyMark && sequence > (this.#floors.get(name) ?? 0))
+    // A rule that is gone keeps nothing.
+    const inHistory = names.includes(historyMark) && this.#history.append(topic(), sequence, bytes, publishedAt)
+    if (holding.length === 0 && !inHistory) this.#unneeded.push(sequence)
+    else this.#streams.append(sequence, holding, bytes, publishedAt, inHistory)
   }
 
   #takeStream(key: Buffer, record: Buffer): void {

@@ -20,7 +20,8 @@ export interface Store {
 
   /**
    * Appends a message to the log once and indexes it under each stream. A stream is a topic filter that at least one
-   * persistent session holds, or a private stream of one reader. Returns the sequence number.
+   * persistent session holds, or a private stream of one reader. A message with `via` is a copy for one session, which
+   * no history keeps. Returns the sequence number.
    */
   append(message: Message, streams: readonly string[]): number
 
@@ -37,6 +38,15 @@ export interface Store {
   read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult>
   /** The messages with these sequence numbers, for redelivery; undefined for one that is gone. */
   readExact(sequences: readonly number[]): Promise<(Message | undefined)[]>
+
+  /** A retention rule keeps what is published to this topic with QoS 1 or 2: `append` it, also without streams. */
+  keepsHistory(topic: string): boolean
+  /**
+   * Messages that a retention rule keeps: those of one conversation, which is a topic, or of all that match a filter.
+   * Survives the end of sessions and queues, and a restart. Every `limit` messages cost one walk over the topics when
+   * there is a wildcard in the filter.
+   */
+  readHistory(filter: string, range: HistoryRange): Promise<HistoryPage>
 
   /** The streams that hold at least one message. */
   streams(): Iterable<string>
@@ -90,6 +100,31 @@ export interface ReadResult {
   readonly skipped: number
   /** Everything up to here has been looked at: the `after` of the next read, also when expired messages were left out. */
   readonly through: number
+}
+
+/** A line of `history:` in the config. The first rule whose filter matches a topic is the one for it. */
+export interface HistoryRule {
+  readonly filter: string
+  /** Each bound is for each topic; at least one is set. */
+  readonly days?: number | undefined
+  readonly messages?: number | undefined
+  readonly bytes?: number | undefined
+}
+
+/** With `after`: the oldest that are newer than it. Without: the newest, that are older than `before` if it is given. */
+export interface HistoryRange {
+  /** Sequence numbers; neither is in the range. */
+  readonly after?: number | undefined
+  readonly before?: number | undefined
+  /** At least 1. */
+  readonly limit: number
+}
+
+export interface HistoryPage {
+  /** In the order of the sequence numbers, whatever the direction. Expired messages are left out. */
+  readonly entries: readonly Entry[]
+  /** True: nothing further was there in this direction. */
+  readonly end: boolean
 }
 
 export interface SessionRecord {

@@ -34,9 +34,13 @@ export class Streams {
     this.#now = now
   }
 
-  /** Sequence numbers come in ascending order; each stream is named once. The bounds are kept by `enforce`. */
-  append(sequence: number, streams: readonly string[], bytes: number, publishedAt: number): void {
-    if (streams.length > 1) this.#holders.set(sequence, streams.length)
+  /**
+   * Sequence numbers come in ascending order; each stream is named once. The bounds are kept by `enforce`. What is in
+   * the history too is released when `letGo` was called for that.
+   */
+  append(sequence: number, streams: readonly string[], bytes: number, publishedAt: number, inHistory = false): void {
+    const holders = streams.length + (inHistory ? 1 : 0)
+    if (holders > 1) this.#holders.set(sequence, holders)
     for (const stream of streams) {
       let ring = this.#rings.get(stream)
       if (ring === undefined) {
@@ -68,7 +72,7 @@ export class Streams {
     const ring = this.#rings.get(stream)
     if (ring === undefined) return
     let shared = false
-    while (ring.first !== undefined && ring.first <= upTo) shared = this.#letGo(ring.shift()!) || shared
+    while (ring.first !== undefined && ring.first <= upTo) shared = this.letGo(ring.shift()!) || shared
     if (ring.length === 0) this.#rings.delete(stream)
     if (shared || dropped !== undefined) this.#events.floorMoved(stream)
   }
@@ -132,6 +136,16 @@ export class Streams {
     if (runs.length > 0) this.#dropped.set(stream, new Dropped(runs))
   }
 
+  /** One that held the message does no longer. True: another one still does. */
+  letGo(sequence: number): boolean {
+    const holders = this.#holders.get(sequence) ?? 1
+    if (holders > 2) this.#holders.set(sequence, holders - 1)
+    else this.#holders.delete(sequence)
+    if (holders > 1) return true
+    this.#events.released(sequence)
+    return false
+  }
+
   #dropWhile(stream: string, isTooMuch: (ring: Ring) => boolean): void {
     const ring = this.#rings.get(stream)
     if (ring === undefined || !isTooMuch(ring)) return
@@ -153,17 +167,7 @@ export class Streams {
       this.#dropped.set(stream, dropped)
     }
     dropped.add(sequence)
-    this.#letGo(sequence)
-  }
-
-  /** True: another stream still holds it. */
-  #letGo(sequence: number): boolean {
-    const holders = this.#holders.get(sequence) ?? 1
-    if (holders > 2) this.#holders.set(sequence, holders - 1)
-    else this.#holders.delete(sequence)
-    if (holders > 1) return true
-    this.#events.released(sequence)
-    return false
+    this.letGo(sequence)
   }
 }
 

@@ -1,16 +1,11 @@
 // Once a minute: drops what is too old, in small steps, so that the loop is never held up.
-import type { RetainedIndex } from './retained.ts'
-import type { Streams } from './streams.ts'
+import type { RecoveryPlaces } from './recover.ts'
 
 const intervalMs = 60_000
 const streamsPerStep = 1_000
 
 /** Starts the sweep; the answer stops it. `dropRetained` removes the retained message of a topic that has expired. */
-export function everyInterval(
-  streams: Streams,
-  retained: RetainedIndex,
-  dropRetained: (topic: string) => void,
-): () => void {
+export function everyInterval(places: RecoveryPlaces, dropRetained: (topic: string) => void): () => void {
   let stopped = false
   let timer = setTimeout(start, intervalMs).unref()
   return () => {
@@ -19,7 +14,7 @@ export function everyInterval(
   }
 
   function start(): void {
-    const steps = sweep(streams, retained, dropRetained)
+    const steps = sweep(places, dropRetained)
     const step = () => {
       if (stopped) return
       if (steps.next().done === true) timer = setTimeout(start, intervalMs).unref()
@@ -31,13 +26,17 @@ export function everyInterval(
 
 /** One whole sweep; each step is short. */
 export function* sweep(
-  streams: Streams,
-  retained: RetainedIndex,
+  { streams, retained, history }: RecoveryPlaces,
   dropRetained: (topic: string) => void,
 ): IterableIterator<undefined> {
   let checked = 0
   for (const stream of streams.names()) {
     streams.enforceAge(stream)
+    checked += 1
+    if (checked % streamsPerStep === 0) yield undefined
+  }
+  for (const topic of history.topics()) {
+    history.enforce(topic)
     checked += 1
     if (checked % streamsPerStep === 0) yield undefined
   }

@@ -1,10 +1,10 @@
 // The memory store passes the suite of the store contract.
 import { createMemoryStore } from '../../broker/store/memory.ts'
-import { testLimits } from '../helpers/store.ts'
+import { testHistory, testLimits } from '../helpers/store.ts'
 import { storeContract } from './store.ts'
 
 storeContract('memory store', async (t) => {
-  const store = createMemoryStore(testLimits)
+  const store = createMemoryStore(testLimits, testHistory)
   await store.open()
   t.after(() => store.close())
   return { store }

@@ -4,6 +4,7 @@ import { test as nodeTest, type TestContext } from 'node:test'
 import type { Recovered, Store } from '../../broker/store/store.ts'
 import { privateStream } from '../../broker/store/store.ts'
 import { committed, messageOf, readAll } from '../helpers/store.ts'
+import { storeHistoryContract } from './store-history.ts'
 import { storeRetainedContract } from './store-retained.ts'
 import { storeSurvivalContract } from './store-survival.ts'
 import { storeWalkContract } from './store-walk.ts'
@@ -30,6 +31,7 @@ export function storeContract(name: string, make: MakeStore): void {
   logContract(test)
   boundsContract(test)
   commitContract(test)
+  storeHistoryContract(test)
   storeRetainedContract(test)
   storeSurvivalContract(test)
   storeWalkContract(test)

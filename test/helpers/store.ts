@@ -5,10 +5,26 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Message } from '../../broker/message.ts'
 import type { PluginLog } from '../../broker/plugin.ts'
-import type { Store, StoreLimits, StreamPosition, SubscriptionRecord, WillRecord } from '../../broker/store/store.ts'
+import type {
+  HistoryRange,
+  HistoryRule,
+  Store,
+  StoreLimits,
+  StreamPosition,
+  SubscriptionRecord,
+  WillRecord,
+} from '../../broker/store/store.ts'
 
 /** The bounds that the suite of the contract counts on. */
 export const testLimits: StoreLimits = { queueMessages: 10, queueBytes: 100_000, queueAgeS: 3_600 }
+
+/** The retention rules that it counts on. */
+export const testHistory: readonly HistoryRule[] = [
+  { filter: 'chat/few/#', messages: 3 },
+  { filter: 'chat/#', messages: 1_000 },
+  { filter: 'bytes/#', bytes: 1_000 },
+  { filter: 'days/#', days: 2 },
+]
 
 export function messageOf(topic: string, payload: string | Buffer, more: Partial<Message> = {}): Message {
   return {
@@ -71,6 +87,12 @@ export async function readAll(store: Store, positions: readonly StreamPosition[]
     if (end) return whole
     from = from.map(({ stream, after }) => ({ stream, after: Math.max(after, through) }))
   }
+}
+
+/** The payloads of one page of the history, with what comes after it: 'more' or 'end'. */
+export async function historyOf(store: Store, filter: string, range: HistoryRange): Promise<string[]> {
+  const { entries, end } = await store.readHistory(filter, range)
+  return [...entries.map(({ message }) => message.payload.toString()), end ? 'end' : 'more']
 }
 
 /** All retained messages that match, the places to yield left out. */

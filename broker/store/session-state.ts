@@ -1,0 +1,86 @@
+// What is kept of sessions beside the log: each call becomes a record of the batch that collects now.
+import type { Background } from './background.ts'
+import type { GroupCommit } from './commit.ts'
+import * as keys from './keys.ts'
+import * as records from './records.ts'
+import type { Cursor, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
+
+export class SessionState {
+  readonly #commit: GroupCommit
+  readonly #background: Background
+
+  constructor(commit: GroupCommit, background: Background) {
+    this.#commit = commit
+    this.#background = background
+  }
+
+  /** Its cursor goes along: whoever said goodbye with everything acknowledged gets nothing twice, even after a crash. */
+  putSession(session: SessionRecord): void {
+    const key = keys.sessionKey(session.clientId)
+    this.put(key, records.encodeSession(key, session))
+    const cursor = this.#background.takeCursor(session.clientId)
+    if (cursor !== undefined) this.#putCursorNow(session.clientId, cursor)
+  }
+
+  deleteSession(clientId: string): void {
+    this.#background.forgetCursor(clientId)
+    this.#commit.pending.state.push({ type: 'range', range: keys.sessionRange(clientId) })
+    this.#commit.touch()
+  }
+
+  putSubscription(clientId: string, subscription: SubscriptionRecord): void {
+    const key = keys.subscriptionKey(clientId, subscription.filter)
+    this.put(key, records.encodeSubscription(key, subscription))
+  }
+
+  deleteSubscription(clientId: string, filter: string): void {
+    this.delete(keys.subscriptionKey(clientId, filter))
+  }
+
+  /**
+   * A cursor with QoS 2 in flight is written with the next batch, because exactly-once depends on it. Any other one
+   * is a checkpoint, written at most every 200 ms: an older one means that something is delivered again.
+   */
+  putCursor(clientId: string, cursor: Cursor): void {
+    if (cursor.inflight.some(({ qos }) => qos === 2)) {
+      this.#background.forgetCursor(clientId)
+      this.#putCursorNow(clientId, cursor)
+      return
+    }
+    this.#background.putCursor(clientId, cursor)
+    this.#commit.touch()
+  }
+
+  putInbound(clientId: string, packetId: number): void {
+    const key = keys.inboundKey(clientId, packetId)
+    this.put(key, records.encodeNumbers(key, [packetId]))
+  }
+
+  deleteInbound(clientId: string, packetId: number): void {
+    this.delete(keys.inboundKey(clientId, packetId))
+  }
+
+  putWill(clientId: string, will: WillRecord): void {
+    const key = keys.willKey(clientId)
+    this.put(key, records.encodeWill(key, will))
+  }
+
+  deleteWill(clientId: string): void {
+    this.delete(keys.willKey(clientId))
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.#commit.pending.state.push({ type: 'put', key, value })
+    this.#commit.touch()
+  }
+
+  delete(key: Buffer): void {
+    this.#commit.pending.state.push({ type: 'del', key })
+    this.#commit.touch()
+  }
+
+  #putCursorNow(clientId: string, cursor: Cursor): void {
+    const key = keys.cursorKey(clientId)
+    this.put(key, records.encodeCursor(key, cursor))
+  }
+}

@@ -65,10 +65,18 @@ export class Database {
     this.#whenOpened()
   }
 
-  /** All or nothing; with `sync` on disk when it resolves. Throws OrioleError. */
+  /**
+   * All or nothing; with `sync` on disk when it resolves. Throws OrioleError. A chained batch, because the one that takes
+   * an array copies each operation into another object: 5.3 us of CPU for each record against 1.3 us.
+   */
   async write(operations: readonly Operation[], sync: boolean): Promise<void> {
     try {
-      await this.#level.batch(operations as Operation[], { sync })
+      const batch = this.#level.batch()
+      for (const operation of operations) {
+        if (operation.type === 'put') batch.put(operation.key, operation.value)
+        else batch.del(operation.key)
+      }
+      await batch.write({ sync })
     } catch (error) {
       const message = `cannot write to ${this.#path}: ${errorText(error)}; free space or check the disk`
       throw new OrioleError('ORI_STORE_WRITE', message, { cause: error })

@@ -1,5 +1,5 @@
-// Passwords: scrypt hashes with their parameters inside, made and checked a few at a time.
-import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
+// Passwords: scrypt hashes with their parameters inside, made and checked a few at a time; and tokens, which need none.
+import { createHash, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
 
 /** OWASP's floor for a login that happens often; about 40 ms. Raise it, and old hashes are reported as outdated. */
 const current = { N: 16_384, r: 8, p: 1 } as const
@@ -22,8 +22,34 @@ export async function hashPassword(password: string | Buffer): Promise<string> {
   return `scrypt$N=${current.N},r=${current.r},p=${current.p}$${salt.toString('base64')}$${hash.toString('base64')}`
 }
 
+const tokenBytes = 32
+const tokenPattern = /^oriole-[A-Za-z0-9_-]{43}$/
+const tokenHashPattern = /^token\$[A-Za-z0-9+/]{43}=$/
+
+/** A password for a machine, made by us, and what stands in a file for it. 256 random bits: nobody guesses them. */
+export function makeToken(): { readonly token: string; readonly hash: string } {
+  const token = `oriole-${randomBytes(tokenBytes).toString('base64url')}`
+  return { token, hash: `token$${digest(Buffer.from(token)).toString('base64')}` }
+}
+
+/** `token$<SHA-256 base64>`. One fast hash checks it: decision 0009 says why that is enough here, and only here. */
+export function isTokenHash(text: string): boolean {
+  return tokenHashPattern.test(text)
+}
+
+/** In constant time. Only what `makeToken` could have made is right: a word of a person never is, whatever its hash. */
+export function verifyToken(password: Buffer, hash: string): boolean {
+  if (!isTokenHash(hash) || !tokenPattern.test(password.toString('latin1'))) return false
+  return timingSafeEqual(digest(password), Buffer.from(hash.slice('token$'.length), 'base64'))
+}
+
+function digest(bytes: Buffer): Buffer {
+  return createHash('sha256').update(bytes).digest()
+}
+
 /** In constant time. A hash that is malformed or asks for too much is not ok. `outdated`: hash again and keep that. */
 export async function verifyPassword(password: Buffer, hash: string): Promise<{ ok: boolean; outdated: boolean }> {
+  if (isTokenHash(hash)) return { ok: verifyToken(password, hash), outdated: false }
   const parsed = parseHash(hash)
   if (parsed === undefined) return { ok: false, outdated: false }
   const { cost, salt, expected } = parsed
@@ -42,7 +68,7 @@ export async function verifyPassword(password: Buffer, hash: string): Promise<{ 
 
 /** For checking files: whether `verifyPassword` could ever say ok. */
 export function isPasswordHash(text: string): boolean {
-  return parseHash(text) !== undefined
+  return isTokenHash(text) || parseHash(text) !== undefined
 }
 
 interface Cost {

@@ -50,6 +50,8 @@ export interface Denial {
   readonly deny: string
   /** Another server that will take the client: MQTT 5 clients are told (Server Reference, 4.11). */
   readonly serverReference?: string | undefined
+  /** True: nobody looked whether it is right. The client is told to try later, and it does not count as a failed login. */
+  readonly busy?: boolean | undefined
 }
 
 /** One step of an enhanced authentication: an exchange of several packets (MQTT 5.0, 4.12). */

@@ -8,7 +8,7 @@ import { createVerifier } from './auth/verifier.ts'
 const noPassword: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: no password was given' })
 const wrong: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: unknown user or wrong password' })
 const disabled: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: the user is disabled' })
-const busy: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: too many logins at once' })
+const busy: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: too many logins at once', busy: true })
 const wellKnown: AuthenticateAnswer = Object.freeze({
   deny: 'auth-file: the password is a well-known one; set another with `oriole passwd`',
 })

@@ -1,5 +1,5 @@
 // `oriole passwd`: a password in, the line for users.yaml out.
-import { hashPassword } from '../password.ts'
+import { hashPassword, makeToken } from '../password.ts'
 import { saslprep } from '../saslprep.ts'
 import { makeScramSecret } from '../scram.ts'
 import { type Command, UsageError } from './command.ts'
@@ -18,8 +18,14 @@ The password is asked for twice without being shown, or is the first line of sta
 
   oriole passwd alice                    prints   alice: "scrypt$..."
   echo "$PASSWORD" | oriole passwd       prints   scrypt$...
-  oriole passwd --scram alice            prints   alice: "SCRAM-SHA-256$..."`,
+  oriole passwd --scram alice            prints   alice: "SCRAM-SHA-256$..."
+
+A machine needs no password that somebody can remember. --token makes one of 256 random bits. The line is printed on
+standard output, the token itself once on standard error:
+
+  oriole passwd --token sensor1          prints   sensor1: "token$..."`,
   options: {
+    token: { help: 'make the password of a machine, which is checked in no time' },
     scram: { help: 'a SCRAM-SHA-256 secret, for the users file of auth-scram' },
   },
   positionalsMax: 1,
@@ -30,6 +36,13 @@ The password is asked for twice without being shown, or is the first line of sta
     if (user !== undefined && /^$|[\u0000-\u001f\u007f-\u009f]/.test(user)) {
       throw new UsageError('a username has at least one character and no control characters', 'oriole passwd --help')
     }
+    if (input.isSet('token')) {
+      if (input.isSet('scram')) throw new UsageError('--token and --scram exclude each other', 'oriole passwd --help')
+      const { token, hash } = makeToken()
+      process.stderr.write(`oriole: the password${user === undefined ? '' : ` of ${user}`}, told only now: ${token}\n`)
+      printLine(user, hash)
+      return 0
+    }
     const password = process.stdin.isTTY ? await askTwice() : firstLine(await readStdin(inputMaxBytes))
     if (password === '') throw new CommandError('the password is empty')
     if (Buffer.byteLength(password) > 65_535) throw new CommandError('the password is longer than MQTT can carry')
@@ -39,9 +52,13 @@ The password is asked for twice without being shown, or is the first line of sta
     const scram = input.isSet('scram')
     const name = user !== undefined && scram ? scramName(user) : user
     const hash = scram ? await scramSecret(password) : await hashPassword(password)
-    process.stdout.write(name === undefined ? `${hash}\n` : `${yamlKey(name)}: "${hash}"\n`)
+    printLine(name, hash)
     return 0
   },
+}
+
+function printLine(name: string | undefined, hash: string): void {
+  process.stdout.write(name === undefined ? `${hash}\n` : `${yamlKey(name)}: "${hash}"\n`)
 }
 
 /** In the one form in which the broker looks it up, however it was typed. */

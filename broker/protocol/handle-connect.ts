@@ -163,7 +163,9 @@ function expiryOf(connection: Connection, packet: ConnectPacket): number {
   return Math.min(packet.properties.sessionExpiryS ?? 0, sessionExpiryMaxS)
 }
 
-function refuseLogin(connection: Connection, { packet, clientId }: Opening, { deny, serverReference }: Denial): void {
+function refuseLogin(connection: Connection, { packet, clientId }: Opening, denial: Denial): void {
+  const { deny, serverReference, busy } = denial
+  if (busy === true) return refuse(connection, clientId, { refused: reason.serverBusy, because: deny })
   if (serverReference !== undefined) {
     return refuse(connection, clientId, { refused: reason.useAnotherServer, because: deny, serverReference })
   }

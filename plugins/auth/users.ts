@@ -17,6 +17,7 @@ const hashSchema = z.string().superRefine((text, context) => {
 
 function whatItIs(text: string): string {
   if (text.startsWith('scrypt$')) return 'is a damaged password hash; make a new one with `oriole passwd`'
+  if (text.startsWith('token$')) return 'is a damaged token hash; make a new token with `oriole passwd --token`'
   if (text.startsWith('SCRAM-')) return 'is a SCRAM secret, which belongs into the users file of auth-scram'
   return 'is no password hash; run `oriole passwd` and put here what it prints, never the password itself'
 }
@@ -29,7 +30,7 @@ const usernameSchema = z
   .refine((name) => name.normalize('NFC') === name, 'must be in Unicode normal form NFC; type it again')
 
 export const userSchema = z.strictObject({
-  password: hashSchema.describe('a hash made with `oriole passwd`'),
+  password: hashSchema.describe('a hash made with `oriole passwd`, with --token for a machine'),
   groups: z.array(z.string().min(1)).default([]),
   roles: z.array(z.string().min(1)).default([]),
   attributes: z.record(z.string(), z.string()).default({}),

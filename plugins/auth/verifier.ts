@@ -1,11 +1,16 @@
 // Checks passwords against hashes, and remembers what was right: scrypt costs 40 ms, a remembered answer microseconds.
 import { createHmac, randomBytes } from 'node:crypto'
-import { hashPassword, verifyPassword } from '../../broker/password.ts'
+import { hashPassword, isTokenHash, verifyPassword, verifyToken } from '../../broker/password.ts'
 
 /** Remembered logins, 100 bytes each; the oldest is forgotten, which costs its user one hash at the next login. */
 const rememberedMax = 100_000
-/** Hashes under way and waiting: about the work of 5 s; a login above that is refused at once, and tried again. */
-const pendingMax = 200
+/**
+ * Hashes under way and waiting: about 2 s of work, well within the time that a plugin has for its answer. A login above
+ * that is told at once that the server is busy, and tried again; it does not count as failed.
+ */
+const pendingMax = 100
+/** Of them for one user, so that who guesses the passwords of one does not keep the others waiting. */
+const pendingOfUserMax = 10
 
 export type Verdict = 'right' | 'wrong' | 'outdated' | 'busy'
 
@@ -20,6 +25,7 @@ export async function createVerifier(): Promise<Verifier> {
   const nobody = await hashPassword(randomBytes(32).toString('base64'))
   const right = new Set<string>()
   const pending = new Map<string, Promise<Verdict>>()
+  const pendingOfUser = new Map<string, number>()
 
   /** Holds the hash too: when the entry in the file changes, what was remembered no longer fits. */
   function fingerprint(username: string, password: Buffer, hash: string): string {
@@ -45,18 +51,26 @@ export async function createVerifier(): Promise<Verifier> {
   }
 
   return {
-    async verify(username, password, hash) {
+    async verify(username, password, given) {
+      if (given !== undefined && isTokenHash(given) && verifyToken(password, given)) return 'right'
+      // A wrong token takes as long as a wrong password.
+      const hash = given !== undefined && isTokenHash(given) ? undefined : given
       const print = fingerprint(username, password, hash ?? nobody)
       if (right.has(print)) return 'right'
       const same = pending.get(print)
       if (same !== undefined) return same
-      if (pending.size >= pendingMax) return 'busy'
+      const ofUser = pendingOfUser.get(username) ?? 0
+      if (pending.size >= pendingMax || ofUser >= pendingOfUserMax) return 'busy'
+      pendingOfUser.set(username, ofUser + 1)
       const verdict = check(print, password, hash)
       pending.set(print, verdict)
       try {
         return await verdict
       } finally {
         pending.delete(print)
+        const left = (pendingOfUser.get(username) ?? 1) - 1
+        if (left === 0) pendingOfUser.delete(username)
+        else pendingOfUser.set(username, left)
       }
     },
   }

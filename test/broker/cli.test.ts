@@ -163,6 +163,20 @@ test('passwd: without a user it prints the hash alone; an empty password is refu
   assert.deepEqual(empty, { exitCode: 1, stdout: '', stderr: 'oriole: the password is empty\n' })
 })
 
+test('passwd: --token makes a password, tells it once beside the line, and asks for nothing', {
+  timeout,
+}, async (t) => {
+  const { exitCode, stdout, stderr } = await runCommand(t, ['passwd', '--token', 'sensor1'], { input: '' })
+  assert.equal(exitCode, 0)
+  const hash = /^sensor1: "(token\$[^"]+)"\n$/.exec(stdout)?.[1]
+  const token = /^oriole: the password of sensor1, told only now: (oriole-\S{43})\n$/.exec(stderr)?.[1]
+  assert.ok(hash !== undefined && token !== undefined, stdout + stderr)
+  assert.deepEqual(await verifyPassword(Buffer.from(token), hash), { ok: true, outdated: false })
+  const again = await runCommand(t, ['passwd', '--token', 'sensor1'], { input: '' })
+  assert.notEqual(again.stdout, stdout)
+  assert.equal((await runCommand(t, ['passwd', '--token', '--scram'], { input: '' })).exitCode, 2)
+})
+
 test('passwd: --scram prints a line for the users file of auth-scram, in the form in which names are looked up', {
   timeout,
 }, async (t) => {

@@ -1,9 +1,10 @@
 // auth-file: real users files, real hashes, and the admin that a fresh install makes.
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { hashPassword } from '../../broker/password.ts'
+import { hashPassword, makeToken } from '../../broker/password.ts'
 import type { AuthenticateAnswer } from '../../broker/plugin.ts'
 import { checkPlugins } from '../../broker/plugins.ts'
 import {
@@ -213,4 +214,53 @@ test('auth-file: the shipped users file holds nobody', deadline, async (t) => {
   const { hooks, announced } = await loadUsers(t, await readFile('config/users.yaml', 'utf8'), withAdmin)
   assert.equal(announced.length, 1)
   assert.equal(usernameOf(await hooks.authenticate(credentialsOf('alice', 'alice'))), wrong)
+})
+
+test('auth-file: a token is right at once, and only in the form that we make', deadline, async (t) => {
+  const { token, hash } = makeToken()
+  const byHand = `token$${createHash('sha256').update('a word').digest('base64')}`
+  const { hooks } = await loadUsers(t, `sensor1: "${hash}"\nsensor2: { password: "${hash}" }\nsensor3: "${byHand}"\n`)
+  const ask = async (username: string, password: string) =>
+    usernameOf(await hooks.authenticate(credentialsOf(username, password)))
+  assert.equal(await ask('sensor1', token), 'sensor1')
+  assert.equal(await ask('sensor2', token), 'sensor2')
+  assert.equal(await ask('sensor1', makeToken().token), wrong)
+  assert.equal(await ask('sensor1', `${token} `), wrong)
+  assert.equal(await ask('sensor1', hash), wrong)
+  assert.equal(await ask('sensor3', 'a word'), wrong)
+})
+
+test('auth-file: ten thousand tokens are checked without the queue of hashes', deadline, async (t) => {
+  const devices = Array.from({ length: 10_000 }, (_, index) => ({ name: `device${index}`, ...makeToken() }))
+  const { hooks } = await loadUsers(t, devices.map(({ name, hash }) => `${name}: "${hash}"\n`).join(''))
+  // The queue is full of guesses meanwhile.
+  const guesses = Array.from({ length: 200 }, (_, n) => hooks.authenticate(credentialsOf(`nobody${n}`, 'guess')))
+  const answers = await Promise.all(
+    devices.map(({ name, token }) => hooks.authenticate(credentialsOf(name, token)).then(usernameOf)),
+  )
+  assert.deepEqual(
+    answers,
+    devices.map(({ name }) => name),
+  )
+  await Promise.all(guesses)
+})
+
+test('auth-file: a wrong token takes as long as an unknown user', deadline, async (t) => {
+  const { hooks } = await loadUsers(t, `sensor1: "${makeToken().hash}"\n`)
+  const time = async (username: string) => {
+    const start = performance.now()
+    await hooks.authenticate(credentialsOf(username, makeToken().token))
+    return performance.now() - start
+  }
+  const unknown = Math.min(...[await time('bob'), await time('carol')])
+  const wrongly = Math.min(...[await time('sensor1'), await time('sensor1')])
+  assert.ok(wrongly > unknown / 2, `unknown ${unknown} ms, wrong ${wrongly} ms`)
+})
+
+test('auth-file: who guesses the passwords of one user does not keep another one out', deadline, async (t) => {
+  const { hooks } = await loadUsers(t, `alice: "${aliceHash}"\nbob: "${aliceHash}"\n`)
+  const guesses = Array.from({ length: 300 }, (_, n) => hooks.authenticate(credentialsOf('alice', `guess ${n}`)))
+  assert.equal(usernameOf(await hooks.authenticate(credentialsOf('bob', alicePassword))), 'bob')
+  const refused = (await Promise.all(guesses)).filter((answer) => 'deny' in answer && answer.busy === true)
+  assert.equal(refused.length, 290)
 })

@@ -149,7 +149,7 @@ export class Broker extends Aedes implements Engine {
   #giveBack(): void {
     if (this.#givingBack) return
     this.#givingBack = true
-    giveBackSpace(this.#parts.store, () => this.reception.sessions.all())
+    giveBackSpace(this.#parts.store, this.reception.sessions)
       .catch((error: unknown) => this.#parts.log.error({ error: String(error) }, 'giving back space failed'))
       .finally(() => {
         this.#givingBack = false

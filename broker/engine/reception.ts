@@ -86,15 +86,18 @@ export class Reception implements ConnectionHost, DeliveryHouse {
 
   recover({ sessions, wills }: Recovered): void {
     this.#dispatcher.enter(this)
-    for (const found of sessions) this.sessions.recover(found)
+    this.sessions.recover(sessions)
     this.wills.recover(wills, (clientId) => this.sessions.get(clientId)?.expiryS ?? 0)
   }
 
   accept(incoming: IncomingConnection): Connection {
     const connection = new Connection(this, incoming)
     this.#connections.add(connection)
-    incoming.stream.once('close', () => this.#connections.delete(connection))
     return connection
+  }
+
+  gone(connection: Connection): void {
+    this.#connections.delete(connection)
   }
 
   admit(clientId: string, username: string | undefined, address: string): Refusal | undefined {

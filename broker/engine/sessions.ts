@@ -6,8 +6,12 @@ import type { Opened, Refusal, SessionWish } from '../protocol/host.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import { parseShare } from '../protocol/topics.ts'
 import type { Router } from '../router/router.ts'
-import type { RecoveredSession } from '../store/store.ts'
+import type { RecoveredSession, RecoveredSessions, SubscriptionRecord } from '../store/store.ts'
 import { Deadlines } from './deadlines.ts'
+import { Sleepers } from './sleepers.ts'
+
+/** Sleeping sessions that end in one second at most: the others wait for the next. */
+const expiredPerTick = 2_000
 
 export class Sessions {
   readonly #house: DeliveryHouse
@@ -16,6 +20,9 @@ export class Sessions {
   /** Persistent sessions of each user, oldest first. */
   readonly #byUser = new Map<string, Set<Session>>()
   readonly #expiries = new Deadlines<Session>()
+  /** Those of the start that nobody has asked for. */
+  #sleepers = new Sleepers([])
+  readonly #startedAt = Date.now()
   #subscriptions = 0
 
   constructor(house: DeliveryHouse, router: Router<Subscription>) {
@@ -24,56 +31,85 @@ export class Sessions {
   }
 
   get size(): number {
-    return this.#byClientId.size
+    return this.#byClientId.size + this.#sleepers.size
   }
 
   get subscriptions(): number {
     return this.#subscriptions
   }
 
+  /** Makes the session if it slept. */
   get(clientId: string): Session | undefined {
-    return this.#byClientId.get(clientId)
+    const known = this.#byClientId.get(clientId)
+    if (known !== undefined || this.#sleepers.size === 0) return known
+    const found = this.#sleepers.wake(clientId)
+    return found && this.#make(found)
   }
 
-  all(): IterableIterator<Session> {
+  /** All that are made. */
+  awake(): IterableIterator<Session> {
     return this.#byClientId.values()
   }
 
+  asleep(): IterableIterator<RecoveredSession> {
+    return this.#sleepers.all()
+  }
+
   /** What the store kept. A session that was connected when the process ended counts as disconnected now. */
-  recover(found: RecoveredSession): void {
-    const now = Date.now()
-    if (found.session.expiryS === 0) {
+  recover(sessions: RecoveredSessions): void {
+    this.#sleepers = new Sleepers(sessions)
+    let index = 0
+    for (const found of sessions) {
+      this.#recoverOne(found, index)
+      index += 1
+    }
+  }
+
+  #recoverOne(found: RecoveredSession, index: number): void {
+    const { clientId, expiryS, disconnectedAt = this.#startedAt } = found.session
+    if (expiryS === 0) {
       // It was to end with its connection, and the connection ended with the process.
-      this.#house.store.deleteSession(found.session.clientId)
+      this.#house.store.deleteSession(clientId)
       return
     }
-    const session = new Session(this.#house, {
-      ...found.session,
-      disconnectedAt: found.session.disconnectedAt ?? now,
-    })
+    if (found.session.disconnectedAt === undefined) this.#house.store.putSession({ ...found.session, disconnectedAt })
+    this.#subscriptions += found.subscriptions.length
+    for (const { filter, qos } of found.subscriptions) {
+      if (parseShare(filter) === undefined) this.#router.addUnmade(filter, qos > 0)
+    }
+    if (found.subscriptions.every(maySleep)) this.#sleepers.add(index, found, disconnectedAt + expiryS * 1000)
+    else this.#make(found)
+  }
+
+  /** Its subscriptions are counted already; members of groups are known to the router from here on. */
+  #make(found: RecoveredSession): Session {
+    const disconnectedAt = found.session.disconnectedAt ?? this.#startedAt
+    const session = new Session(this.#house, { ...found.session, disconnectedAt })
     session.outbox.recover(found.cursor)
     if (found.inbound.length > 0) session.inbound = new Set(found.inbound)
     this.#keep(session)
     for (const record of found.subscriptions) {
       const parsed = parseShare(record.filter)
       const split = { filter: parsed?.filter ?? record.filter, share: parsed?.share }
-      this.#enter(new Subscription(session, record, split, undefined))
+      const subscription = new Subscription(session, record, split, undefined)
+      session.subscriptions.set(record.filter, subscription)
+      if (parsed !== undefined) this.#router.add(subscription.filter, subscription.share, subscription)
       if (record.retainedPending) session.outbox.offerRetained(record.filter)
     }
-    if (found.session.disconnectedAt === undefined) this.#house.store.putSession(session.record)
-    this.#expiries.set(session, session.expiresAt ?? now)
+    this.#expiries.set(session, session.expiresAt ?? disconnectedAt)
+    return session
   }
 
   /** The owner's session, or a new one; refused when the client id belongs to somebody else. */
   refusal(wish: SessionWish): Refusal | undefined {
-    const known = this.#byClientId.get(wish.info.id)
+    const known = this.get(wish.info.id)
     if (known === undefined || known.username === wish.info.identity.username) return undefined
     return { refused: reason.notAuthorized, because: 'the client id belongs to another user' }
   }
 
   /** Nobody is connected to the session now. Takes it up, or replaces it at a clean start (MQTT-3.1.2-4, -5). */
   open(wish: SessionWish): Omit<Opened, 'replaced'> {
-    const known = this.#byClientId.get(wish.info.id)
+    const known = this.get(wish.info.id)
     if (known !== undefined && !wish.cleanStart && !this.#isExpired(known)) {
       known.expiryS = wish.expiryS
       known.disconnectedAt = undefined
@@ -127,12 +163,13 @@ export class Sessions {
   }
 
   subscribe(subscription: Subscription): void {
-    const { session, record } = subscription
-    const before = session.subscriptions.get(record.filter)
+    const { session } = subscription
+    const before = session.subscriptions.get(subscription.record.filter)
     this.#router.newest += before === undefined ? 1 : 0
     subscription.number = before?.number ?? this.#router.newest
     if (before !== undefined && !subscription.queueing) {
-      subscription.keptUntil = before.queueing ? this.#house.store.lastSequence : before.keptUntil
+      const keptUntil = before.queueing ? this.#house.store.lastSequence : before.record.keptUntil
+      subscription.record = { ...subscription.record, keptUntil }
     }
     this.#enter(subscription)
     if (session.disconnectedAt === undefined) {
@@ -140,7 +177,7 @@ export class Sessions {
     }
     // Only now, so that the route stays: messages on their way through the commit hold on to it (MQTT-3.8.4-4).
     if (before !== undefined) this.#leave(before)
-    if (session.persistent) this.#house.store.putSubscription(session.clientId, record)
+    if (session.persistent) this.#house.store.putSubscription(session.clientId, subscription.record)
   }
 
   unsubscribe(session: Session, filter: string): boolean {
@@ -160,6 +197,7 @@ export class Sessions {
 
   /** Ends the sessions whose time is over (MQTT-3.1.2-23); returns them. */
   endExpired(now: number): Session[] {
+    for (const found of this.#sleepers.wakeExpired(now, expiredPerTick)) this.#make(found)
     const due = this.#expiries.due(now).filter((session) => session.disconnectedAt !== undefined)
     for (const session of due) this.end(session)
     return due
@@ -179,8 +217,14 @@ export class Sessions {
 
   /** Those without a name of their own share none: the limit is for each user. */
   #limitUser(newest: Session): void {
-    const ofUser = this.#byUser.get(newest.username)
-    if (newest.username === '' || ofUser === undefined || ofUser.size <= this.#house.limits.sessionsPerUser) return
+    const { username } = newest
+    if (username === '') return
+    const awake = this.#byUser.get(username)
+    const asleep = this.#sleepers.size === 0 ? 0 : this.#sleepers.countOf(username)
+    if (awake === undefined || awake.size + asleep <= this.#house.limits.sessionsPerUser) return
+    const older = this.#sleepers.wakeAllOf(username).map((found) => this.#make(found))
+    const ofUser = new Set([...older, ...awake])
+    this.#byUser.set(username, ofUser)
     for (const session of ofUser) {
       if (session === newest || session.disconnectedAt === undefined) continue
       this.#house.log.warn(
@@ -202,4 +246,9 @@ export class Sessions {
     this.#router.remove(subscription.filter, subscription.share, subscription)
     this.#subscriptions -= 1
   }
+}
+
+/** Members of shared groups are chosen among, and who waits for retained messages has them walked: they are made. */
+function maySleep({ filter, retainedPending }: SubscriptionRecord): boolean {
+  return !retainedPending && parseShare(filter) === undefined
 }

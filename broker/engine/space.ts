@@ -1,36 +1,77 @@
 // Gives back the space of messages that all who wanted them have passed, in small steps beside the work.
+import { setTimeout as later } from 'node:timers/promises'
 import type { Session } from '../delivery/session.ts'
-import { privateStream, type Store } from '../store/store.ts'
+import { privateStream, type RecoveredSession, type Store } from '../store/store.ts'
+import type { Sessions } from './sessions.ts'
 
-/** Sessions that are looked at before others have their turn. */
-const turnSessions = 2_000
+/** Streams or sessions that are looked at before others have their turn. */
+const turnLength = 1_000
+/** A round over a million sessions takes seconds: the next one comes after so many times as long. */
+const restFactor = 20
 
-/** One round over all sessions. */
-export async function giveBackSpace(store: Store, sessions: () => Iterable<Session>): Promise<void> {
+/** One round over all sessions, and the rest that it earned. */
+export async function giveBackSpace(store: Store, sessions: Pick<Sessions, 'awake' | 'asleep'>): Promise<void> {
+  const pace = new Pace()
   // Whoever subscribes from here on starts above this number, so a stream without readers is free up to it.
   const free = store.lastSequence
   const lowest = new Map<string, number>()
-  for (const stream of store.streams()) lowest.set(stream, free)
-  if (lowest.size === 0) return
-  let turn = 0
-  for (const session of sessions()) {
-    if (!session.persistent) continue
-    lower(lowest, session)
-    turn += 1
-    if (turn % turnSessions === 0) await new Promise((resolve) => setImmediate(resolve))
+  for (const stream of store.streams()) {
+    lowest.set(stream, free)
+    if (pace.isTurnOver()) await pace.rest()
   }
-  for (const [stream, upTo] of lowest) store.trim(stream, upTo)
+  if (lowest.size === 0) return
+  // First these: whoever is woken while the round goes on is met among the others.
+  for (const session of sessions.asleep()) {
+    lowerByAsleep(lowest, session)
+    if (pace.isTurnOver()) await pace.rest()
+  }
+  for (const session of sessions.awake()) {
+    if (session.persistent) lowerByAwake(lowest, session)
+    if (pace.isTurnOver()) await pace.rest()
+  }
+  for (const [stream, upTo] of lowest) {
+    store.trim(stream, upTo)
+    if (pace.isTurnOver()) await pace.rest()
+  }
+  await later(pace.workedMs * restFactor, undefined, { ref: false })
 }
 
-function lower(lowest: Map<string, number>, session: Session): void {
-  const { position } = session.outbox.cursor()
-  const lowerOne = (stream: string, upTo: number): void => {
-    const known = lowest.get(stream)
-    if (known !== undefined && upTo < known) lowest.set(stream, upTo)
+class Pace {
+  workedMs = 0
+  #turn = 0
+  #startedAt = performance.now()
+
+  isTurnOver(): boolean {
+    this.#turn += 1
+    return this.#turn % turnLength === 0
   }
-  lowerOne(privateStream(session.clientId), position)
+
+  async rest(): Promise<void> {
+    this.workedMs += performance.now() - this.#startedAt
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#startedAt = performance.now()
+  }
+}
+
+function lowerByAwake(lowest: Map<string, number>, session: Session): void {
+  const { position } = session.outbox.cursor()
+  lower(lowest, privateStream(session.clientId), position)
   for (const subscription of session.subscriptions.values()) {
     const { filter, record } = subscription
-    if (subscription.readsAfter(position)) lowerOne(filter, Math.max(position, record.since))
+    if (subscription.readsAfter(position)) lower(lowest, filter, Math.max(position, record.since))
   }
+}
+
+function lowerByAsleep(lowest: Map<string, number>, { session, subscriptions, cursor }: RecoveredSession): void {
+  const position = cursor?.position ?? 0
+  lower(lowest, privateStream(session.clientId), position)
+  // None of them is shared: such sessions are awake.
+  for (const { filter, qos, since, keptUntil } of subscriptions) {
+    if (qos > 0 || keptUntil > position) lower(lowest, filter, Math.max(position, since))
+  }
+}
+
+function lower(lowest: Map<string, number>, stream: string, upTo: number): void {
+  const known = lowest.get(stream)
+  if (known !== undefined && upTo < known) lowest.set(stream, upTo)
 }

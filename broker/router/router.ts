@@ -59,6 +59,13 @@ export class Router<M extends Member> {
     group.offline.add(member)
   }
 
+  /** The same for a member outside of groups who is made only when it is needed: until then it is a number here. */
+  addUnmade(filter: string, queueing: boolean): void {
+    const route = this.#routeFor(filter)
+    route.members += 1
+    if (queueing) route.queueing += 1
+  }
+
   remove(filter: string, share: string | undefined, member: M): void {
     const route = this.find(filter)
     if (route === undefined) return

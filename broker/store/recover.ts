@@ -101,7 +101,7 @@ class Recovery {
       lastBatch: lastOf(this.#batches, leastBatch),
       unneeded: this.#unneeded,
       wills: this.#wills,
-      sessions: this.#sessions.walk(),
+      sessions: this.#sessions,
     }
   }
 

@@ -33,9 +33,10 @@ export interface Store {
 
   /**
    * Reads what these positions have not seen, in the order of the sequence numbers, each message once however many of
-   * the streams hold it. Resolves with at most `limit` entries; `end` tells that there was nothing more.
+   * the streams hold it. Resolves with at most `limit` entries; `end` tells that there was nothing more. What the
+   * reader `has` above its positions is read all the same, and is not skipped when it is gone.
    */
-  read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult>
+  read(positions: readonly StreamPosition[], limit: number, has?: ReadonlySet<number>): Promise<ReadResult>
   /** The messages with these sequence numbers, for redelivery; undefined for one that is gone. */
   readExact(sequences: readonly number[]): Promise<(Message | undefined)[]>
 
@@ -85,6 +86,8 @@ export interface StreamPosition {
   readonly stream: string
   /** Everything up to and including this sequence number has been seen. */
   readonly after: number
+  /** What lies above is not read, and is not skipped either. */
+  readonly upTo?: number | undefined
 }
 
 export interface Entry {
@@ -96,10 +99,20 @@ export interface ReadResult {
   readonly entries: readonly Entry[]
   /** True: no further entry was in these streams when the read was made. */
   readonly end: boolean
-  /** Messages that fell off a bounded stream before these positions could read them. */
+  /**
+   * Messages that fell off a bounded stream before these positions could read them, each once; one that another of the
+   * streams still holds is not skipped. Of every message up to `through`, so the reads of a reader add up.
+   */
   readonly skipped: number
+  /** The same for each stream. A message that fell off several of them counts in each. */
+  readonly gaps: readonly Gap[]
   /** Everything up to here has been looked at: the `after` of the next read, also when expired messages were left out. */
   readonly through: number
+}
+
+export interface Gap {
+  readonly stream: string
+  readonly messages: number
 }
 
 /** A line of `history:` in the config. The first rule whose filter matches a topic is the one for it. */
@@ -150,6 +163,11 @@ export interface SubscriptionRecord {
   readonly since: number
   /** Retained messages of this filter were not all delivered yet: start again after a crash. */
   readonly retainedPending: boolean
+  /**
+   * For QoS 0 now, it replaced one for QoS 1 or 2, whose messages up to this sequence number may still wait in the log:
+   * they are not lost (MQTT-3.8.4-4). 0: it did not.
+   */
+  readonly keptUntil: number
 }
 
 /** How far a session has come in the log. */
@@ -187,8 +205,15 @@ export interface RecoveredSession {
   readonly inbound: readonly number[]
 }
 
+/** As they were at the start. In the level store they stay packed: each is decoded anew when it is asked for. */
+export interface RecoveredSessions extends Iterable<RecoveredSession> {
+  readonly length: number
+  /** In the order of the walk; undefined past the end. */
+  at(index: number): RecoveredSession | undefined
+}
+
 export interface Recovered {
-  readonly sessions: Iterable<RecoveredSession>
+  readonly sessions: RecoveredSessions
   readonly wills: ReadonlyMap<string, WillRecord>
 }
 

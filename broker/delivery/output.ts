@@ -8,21 +8,27 @@ let scheduled = false
 /** Up to this many bytes are copied together; above it the chunks go to the kernel as they are. */
 const joinBytes = 65_536
 
+/** Of every output that holds nothing: an idle connection pays for no array. Nobody writes into it. */
+const nothing: Buffer[] = []
+
+export interface OutputOwner {
+  /** There is room again, after `hasRoom` said that there is none. */
+  roomCameBack(): void
+}
+
 export class Output {
   readonly #stream: Duplex
   readonly #lowBytes: number
-  readonly #onRoom: () => void
+  readonly #owner: OutputOwner
   /** Somebody was told that there is no room. */
   #awaited = false
-  #chunks: Buffer[] = []
+  #chunks = nothing
   #bytes = 0
-  #listed = false
 
-  /** `onRoom` is called when there is room again, after `hasRoom` said that there is none. */
-  constructor(stream: Duplex, lowBytes: number, onRoom: () => void) {
+  constructor(stream: Duplex, lowBytes: number, owner: OutputOwner) {
     this.#stream = stream
     this.#lowBytes = lowBytes
-    this.#onRoom = onRoom
+    this.#owner = owner
   }
 
   /** Below the low mark. */
@@ -39,10 +45,12 @@ export class Output {
 
   /** The bytes are shared with other receivers: nobody changes them. */
   write(bytes: Buffer): void {
-    this.#chunks.push(bytes)
     this.#bytes += bytes.length
-    if (this.#listed) return
-    this.#listed = true
+    if (this.#chunks !== nothing) {
+      this.#chunks.push(bytes)
+      return
+    }
+    this.#chunks = [bytes]
     dirty.push(this)
     if (scheduled) return
     scheduled = true
@@ -51,30 +59,38 @@ export class Output {
 
   /** Writes at once what has collected. */
   flush(): void {
-    this.#listed = false
     const chunks = this.#chunks
-    if (chunks.length === 0) return
+    if (chunks === nothing) return
     const bytes = this.#bytes
-    this.#chunks = []
+    this.#chunks = nothing
     this.#bytes = 0
     const stream = this.#stream
     if (stream.destroyed || stream.writableEnded) return
+    const left = this.#whenLeft(bytes)
     if (chunks.length === 1) {
-      stream.write(chunks[0], this.#left)
+      stream.write(chunks[0], left)
     } else if (bytes <= joinBytes) {
-      stream.write(Buffer.concat(chunks, bytes), this.#left)
+      stream.write(Buffer.concat(chunks, bytes), left)
     } else {
       stream.cork()
-      for (const chunk of chunks) stream.write(chunk, this.#left)
+      const last = chunks.length - 1
+      for (let index = 0; index < last; index += 1) stream.write(chunks[index])
+      stream.write(chunks[last], left)
       stream.uncork()
     }
   }
 
-  /** The stream's own `drain` would not do: it comes only after writes above the stream's mark, which is not ours. */
-  readonly #left = (): void => {
-    if (!this.#awaited || this.pendingBytes >= this.#lowBytes) return
-    this.#awaited = false
-    this.#onRoom()
+  /**
+   * Asked for only where somebody waits or may come to wait while the bytes leave. The stream's own `drain` would not
+   * do: it comes only after writes above the stream's mark, which is not ours.
+   */
+  #whenLeft(bytes: number): (() => void) | undefined {
+    if (!this.#awaited && bytes + this.#stream.writableLength < this.#lowBytes) return undefined
+    return () => {
+      if (!this.#awaited || this.pendingBytes >= this.#lowBytes) return
+      this.#awaited = false
+      this.#owner.roomCameBack()
+    }
   }
 }
 

@@ -6,22 +6,32 @@ import type { ConnectionRefusal, IncomingConnection } from './listener.ts'
 
 export interface ArrivalOwner {
   readonly listener: string
-  readonly timeoutMs: number
   onReady(connection: IncomingConnection): void
   onRefused(arrival: Arrival, reason: ConnectionRefusal, detail: string | undefined): void
+  /** Handed over, or refused and closed. */
   onSettled(arrival: Arrival): void
+  /** Its socket is closed, whatever became of it. */
+  onClosed(arrival: Arrival): void
 }
 
-/** Ends in exactly one of two ways, handed over or refused, and at the latest when its time is up. */
-export class Arrival {
+/** One property of the socket and one function for all, because closures for each were 400 bytes of a connection. */
+const ofSocket = Symbol('arrival')
+type ArrivingSocket = Socket & { [ofSocket]?: Arrival }
+
+/**
+ * Ends in exactly one of two ways, handed over or refused, and at the latest when its time is up. What is handed over
+ * is the arrival itself: an idle connection costs no second object.
+ */
+export class Arrival implements IncomingConnection {
   readonly socket: Socket
   readonly acceptedAt = Date.now()
   address: string
   port: number
-  certificate: PeerCertificate | undefined
+  certificate: PeerCertificate | undefined = undefined
+  /** Counted among the open connections of its address. */
+  counted = false
+  #stream: Duplex | undefined
   readonly #owner: ArrivalOwner
-  readonly #deadline: NodeJS.Timeout
-  #handedOver = false
   #refused = false
 
   constructor(socket: Socket, address: string, owner: ArrivalOwner) {
@@ -29,49 +39,57 @@ export class Arrival {
     this.address = address
     this.port = socket.remotePort ?? 0
     this.#owner = owner
-    this.#deadline = setTimeout(() => this.refuse('timeout', undefined), owner.timeoutMs)
-    socket.once('close', () => this.#closed())
+    ;(socket as ArrivingSocket)[ofSocket] = this
+    socket.on('close', onClose)
+  }
+
+  get listener(): string {
+    return this.#owner.listener
+  }
+
+  /** Of an arrival that was handed over. */
+  get stream(): Duplex {
+    return this.#stream ?? this.socket
+  }
+
+  /** Handed over, or refused. */
+  get settled(): boolean {
+    return this.#refused || this.#stream !== undefined
   }
 
   /** The stream carries MQTT from here on. */
   handOver(stream: Duplex): void {
-    if (this.#handedOver || this.#refused) {
+    if (this.settled) {
       stream.destroy()
       return
     }
-    this.#handedOver = true
-    this.#settle()
-    this.#owner.onReady({
-      stream,
-      listener: this.#owner.listener,
-      address: this.address,
-      port: this.port,
-      certificate: this.certificate,
-      acceptedAt: this.acceptedAt,
-    })
+    this.#stream = stream
+    this.#owner.onSettled(this)
+    this.#owner.onReady(this)
   }
 
   /** Counted and logged once, and the socket is cut. */
   refuse(reason: ConnectionRefusal, detail: string | undefined): void {
     this.refuseGently(reason, detail)
-    if (!this.#handedOver) this.socket.destroy()
+    if (this.#stream === undefined) this.socket.destroy()
   }
 
   /** Counted and logged once; the caller still says goodbye and closes, and the deadline cuts whoever does not go. */
   refuseGently(reason: ConnectionRefusal, detail: string | undefined): void {
-    if (this.#handedOver || this.#refused) return
+    if (this.settled) return
     this.#refused = true
     this.#owner.onRefused(this, reason, detail)
   }
 
-  #closed(): void {
-    if (this.#handedOver) return
-    this.refuseGently('aborted', undefined)
-    this.#settle()
+  closed(): void {
+    if (this.#stream === undefined) {
+      this.refuseGently('aborted', undefined)
+      this.#owner.onSettled(this)
+    }
+    this.#owner.onClosed(this)
   }
+}
 
-  #settle(): void {
-    clearTimeout(this.#deadline)
-    this.#owner.onSettled(this)
-  }
+function onClose(this: ArrivingSocket): void {
+  this[ofSocket]?.closed()
 }

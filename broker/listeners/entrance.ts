@@ -33,20 +33,22 @@ export interface Stage {
 
 export class Entrance implements ArrivalOwner {
   readonly listener: string
-  readonly timeoutMs: number
+  readonly #timeoutMs: number
   readonly #config: ListenerConfig
   readonly #deps: ListenerDeps
   readonly #enterStage: EnterStage
   readonly #gate: Gate
   readonly #isTrustedProxy: (address: string) => boolean
   readonly #refusalLog: RefusalLog
-  /** Not yet handed over; each leaves at its deadline. */
+  /** Not yet handed over, the oldest first; each leaves at its deadline. */
   readonly #arrivals = new Set<Arrival>()
+  /** Of the oldest one: one timer for all of them. */
+  #deadline: NodeJS.Timeout | undefined
 
   /** Throws ORI_CONFIG_INVALID for an entry of `trustedProxies` that is no address. */
   constructor(config: ListenerConfig, deps: ListenerDeps, enterStage: EnterStage) {
     this.listener = config.name
-    this.timeoutMs = deps.limits.connectTimeoutMs
+    this.#timeoutMs = deps.limits.connectTimeoutMs
     this.#config = config
     this.#deps = deps
     this.#enterStage = enterStage
@@ -65,17 +67,17 @@ export class Entrance implements ArrivalOwner {
       socket.destroy()
       return
     }
-    socket.once('close', () => this.#gate.leave())
     const arrival = new Arrival(socket, address, this)
-    this.#arrivals.add(arrival)
     // The client was gone before we looked: without an address it would pass for a Unix socket.
     if (address === '' && this.#config.type !== 'unix') arrival.refuse('aborted', undefined)
     else if (this.#config.proxyProtocol) this.#askProxy(arrival)
     else this.#admit(arrival)
+    if (!arrival.settled) this.#await(arrival)
   }
 
   /** Cuts all that were not handed over. */
   close(): void {
+    clearTimeout(this.#deadline)
     for (const arrival of this.#arrivals) arrival.refuse('aborted', 'the broker stops')
   }
 
@@ -95,6 +97,11 @@ export class Entrance implements ArrivalOwner {
 
   onSettled(arrival: Arrival): void {
     this.#arrivals.delete(arrival)
+  }
+
+  onClosed({ address, counted }: Arrival): void {
+    this.#gate.leave()
+    if (counted) this.#gate.leaveAddress(address)
   }
 
   /** A connection that the operating system could not give us, for want of file descriptors for example. */
@@ -119,14 +126,32 @@ export class Entrance implements ArrivalOwner {
 
   /** The real address is known. */
   #admit(arrival: Arrival): void {
-    const { address, socket } = arrival
+    const { address } = arrival
     const refusal = this.#gate.enterAddress(address, performance.now())
     if (refusal !== undefined) {
       arrival.refuse(refusal, undefined)
       return
     }
-    socket.once('close', () => this.#gate.leaveAddress(address))
-    this.#enterStage(arrival, socket)
+    arrival.counted = true
+    this.#enterStage(arrival, arrival.socket)
+  }
+
+  #await(arrival: Arrival): void {
+    this.#arrivals.add(arrival)
+    this.#deadline ??= setTimeout(() => this.#cutLate(), this.#timeoutMs)
+  }
+
+  /** Those who were refused and told why, and do not go, are cut too. */
+  #cutLate(): void {
+    this.#deadline = undefined
+    for (const arrival of this.#arrivals) {
+      const leftMs = arrival.acceptedAt + this.#timeoutMs - Date.now()
+      if (leftMs > 0) {
+        this.#deadline = setTimeout(() => this.#cutLate(), leftMs)
+        return
+      }
+      arrival.refuse('timeout', undefined)
+    }
   }
 
   #count(reason: ConnectionRefusal, address: string, detail: string | undefined): void {

@@ -1,7 +1,8 @@
 // One network connection: frames in, one packet after the other, answers out in order, and an end with a reason.
+import type { Duplex } from 'node:stream'
 import type { Link } from '../delivery/link.ts'
 import type { Outgoing, WireForm } from '../delivery/outgoing.ts'
-import { Output } from '../delivery/output.ts'
+import { Output, type OutputOwner } from '../delivery/output.ts'
 import type { Session } from '../delivery/session.ts'
 import { errorText } from '../errors.ts'
 import type { IncomingConnection } from '../listeners/listener.ts'
@@ -10,15 +11,16 @@ import type { ClientInfo, Identity } from '../plugin.ts'
 import { TopicAliases } from './aliases.ts'
 import { decode } from './decode.ts'
 import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from './encode.ts'
+import type { Frame } from './frames.ts'
 import { type Exchange, handleAuth, refuseExchange } from './handle-auth.ts'
 import { handleConnect, refuseVersion } from './handle-connect.ts'
 import { handleAck, handlePublish } from './handle-publish.ts'
 import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts'
 import type { ConnectionHost } from './host.ts'
-import { Intake } from './intake.ts'
+import { Intake, type Taker } from './intake.ts'
 import { type ClientPacket, type DisconnectPacket, type ProtocolVersion, ProtocolViolation } from './packets.ts'
 import { type ReasonCode, reason } from './reason-codes.ts'
-import { Replies } from './replies.ts'
+import { type Answerer, Replies } from './replies.ts'
 
 type State = 'waiting' | 'connecting' | 'connected' | 'closed'
 
@@ -39,26 +41,30 @@ export interface ClientTerms {
 /** How long a peer that was told goodbye may take to read it. */
 const lingerMs = 1_000
 
-export class Connection implements Link {
+const noDuplicates: Readonly<Record<string, never>> = Object.freeze({})
+
+/** One property of the stream and one function for each event: closures of its own were 500 bytes of a connection. */
+const ofStream = Symbol('connection')
+type ServedStream = Duplex & { [ofStream]?: Connection }
+
+export class Connection implements Link, Taker, Answerer, OutputOwner {
   readonly host: ConnectionHost
   readonly peer: IncomingConnection
   readonly terms: ClientTerms
   readonly replies: Replies
-  readonly aliases = new TopicAliases()
   readonly intake: Intake
-  /** Asked of a connection by aedes' core, which keeps no duplicates for ours. */
-  readonly duplicates = {}
   /** An enhanced authentication under way (MQTT 4.12). */
-  exchange: Exchange | undefined
+  exchange: Exchange | undefined = undefined
   /** CONNECT named an authentication method: no other may be used, and it may be used again while connected. */
-  authenticated: Pick<Exchange, 'method' | 'credentials'> | undefined
+  authenticated: Pick<Exchange, 'method' | 'credentials'> | undefined = undefined
   #state: State = 'waiting'
   #welcomed = false
-  #info: ClientInfo | undefined
-  #session: Session | undefined
-  readonly #stream: IncomingConnection['stream']
+  #info: ClientInfo | undefined = undefined
+  #session: Session | undefined = undefined
+  #aliases: TopicAliases | undefined = undefined
+  readonly #stream: Duplex
   readonly #output: Output
-  #goodbye: DisconnectPacket | undefined
+  #goodbye: DisconnectPacket | undefined = undefined
 
   constructor(host: ConnectionHost, peer: IncomingConnection) {
     this.host = host
@@ -72,19 +78,14 @@ export class Connection implements Link {
     }
     const stream = peer.stream
     this.#stream = stream
-    this.intake = new Intake(
-      stream,
-      host.limits,
-      peer.acceptedAt,
-      ({ header, body }) => this.#handle(decode(header, body, this.terms.version)),
-      (error) => this.#failed(error),
-    )
-    this.#output = new Output(stream, host.limits.outputLowBytes, () => this.#session?.outbox.pump())
-    this.replies = new Replies((bytes) => this.#answer(bytes))
-    stream.on('data', (chunk: Buffer) => this.#onData(chunk))
-    stream.on('error', (error) => this.#lost(errorText(error)))
-    stream.on('end', () => this.#lost('closed by the client'))
-    stream.on('close', () => this.#lost('connection lost'))
+    this.intake = new Intake(stream, host.limits, peer.acceptedAt, this)
+    this.#output = new Output(stream, host.limits.outputLowBytes, this)
+    this.replies = new Replies(this)
+    ;(stream as ServedStream)[ofStream] = this
+    stream.on('data', onData)
+    stream.on('error', onError)
+    stream.on('end', onEnd)
+    stream.on('close', onClose)
   }
 
   get id(): string {
@@ -97,6 +98,16 @@ export class Connection implements Link {
 
   get connected(): boolean {
     return this.#state === 'connected'
+  }
+
+  /** Asked of a connection by aedes' core, which keeps no duplicates for ours. */
+  get duplicates(): object {
+    return noDuplicates
+  }
+
+  get aliases(): TopicAliases {
+    this.#aliases ??= new TopicAliases()
+    return this.#aliases
   }
 
   get version(): ProtocolVersion {
@@ -162,7 +173,8 @@ export class Connection implements Link {
   ): boolean {
     const { version } = this
     const ids = version === 5 ? subscriptionIds : undefined
-    const isShared = ids === undefined && this.aliases.outgoingMax === 0 && outgoing.mayShare(version)
+    const hasAliases = this.#aliases !== undefined && this.#aliases.outgoingMax > 0
+    const isShared = ids === undefined && !hasAliases && outgoing.mayShare(version)
     const bytes = isShared
       ? outgoing.encodeShared(version, qos, retain, dup, packetId)
       : this.#encodeOwn(outgoing, { version, qos, retain, dup, packetId, subscriptionIds: ids })
@@ -228,10 +240,20 @@ export class Connection implements Link {
     return outgoing.encodeOwn({ ...form, topicAlias: undefined, sendTopic: true })
   }
 
-  #onData(chunk: Buffer): void {
+  /** Bytes of the client. */
+  received(chunk: Buffer): void {
     if (this.#state === 'closed') return
     this.host.counts.bytesIn += chunk.length
     this.intake.push(chunk)
+  }
+
+  /** Throws ProtocolViolation. */
+  take({ header, body }: Frame): Promise<void> | undefined {
+    return this.#handle(decode(header, body, this.terms.version))
+  }
+
+  roomCameBack(): void {
+    this.#session?.outbox.pump()
   }
 
   #handle(packet: ClientPacket): Promise<void> | undefined {
@@ -279,7 +301,7 @@ export class Connection implements Link {
     return undefined
   }
 
-  #failed(error: unknown): void {
+  failed(error: unknown): void {
     if (error instanceof ProtocolViolation) {
       if (this.#state === 'waiting' && refuseVersion(this, error)) return
       if (this.#state === 'connecting') refuseExchange(this, error)
@@ -290,14 +312,15 @@ export class Connection implements Link {
     this.end(reason.unspecifiedError, 'internal error')
   }
 
-  #lost(phrase: string): void {
+  /** The stream has ended, or broke. */
+  lost(phrase: string): void {
     if (this.#state === 'closed') return
     this.#finish(phrase, true)
     this.#stream.destroy()
   }
 
   /** An answer that the client cannot take must not be sent, and it cannot go without (MQTT-3.1.2-24). */
-  #answer(bytes: Buffer): void {
+  answer(bytes: Buffer): void {
     if (bytes.length <= this.terms.maximumPacketSize) this.write(bytes)
     else this.end(reason.packetTooLarge, 'an answer is larger than its Maximum Packet Size')
   }
@@ -326,4 +349,23 @@ export class Connection implements Link {
   #fields(more: object): object {
     return { clientId: this.id, address: this.peer.address, listener: this.peer.listener, ...more }
   }
+}
+
+function onData(this: ServedStream, chunk: Buffer): void {
+  this[ofStream]?.received(chunk)
+}
+
+function onError(this: ServedStream, error: Error): void {
+  this[ofStream]?.lost(errorText(error))
+}
+
+function onEnd(this: ServedStream): void {
+  this[ofStream]?.lost('closed by the client')
+}
+
+function onClose(this: ServedStream): void {
+  const connection = this[ofStream]
+  if (connection === undefined) return
+  connection.lost('connection lost')
+  connection.host.gone(connection)
 }

@@ -30,13 +30,13 @@ export class FrameReader {
 
   #chunk: Buffer = nothing
   #position = 0
-  #untaken: Buffer[] = []
+  #untaken: Buffer[] | undefined = undefined
   // The packet that has begun: -1 and 0 while there is none.
   #header = -1
   #lengthBytes = 0
   #length = 0
   #lengthKnown = false
-  #assembly: Buffer | undefined
+  #assembly: Buffer | undefined = undefined
   #filled = 0
 
   constructor(maxBytes: number) {
@@ -45,18 +45,19 @@ export class FrameReader {
 
   /** True: nothing is held, not even the beginning of a packet. */
   get idle(): boolean {
-    return this.#header < 0 && this.#position >= this.#chunk.length && this.#untaken.length === 0
+    return this.#header < 0 && this.#position >= this.#chunk.length && (this.#untaken?.length ?? 0) === 0
   }
 
   /** The first byte of the next packet as soon as it is there: garbage can be refused before it is complete. */
   get nextHeader(): number | undefined {
     if (this.#header >= 0) return this.#header
-    return this.#position < this.#chunk.length ? this.#chunk[this.#position] : this.#untaken[0]?.[0]
+    return this.#position < this.#chunk.length ? this.#chunk[this.#position] : this.#untaken?.[0]?.[0]
   }
 
   push(chunk: Buffer): void {
     if (chunk.length === 0) return
     if (this.#position < this.#chunk.length) {
+      this.#untaken ??= []
       this.#untaken.push(chunk)
       return
     }
@@ -82,12 +83,12 @@ export class FrameReader {
   clear(): void {
     this.#chunk = nothing
     this.#position = 0
-    this.#untaken = []
+    this.#untaken = undefined
     this.#endPacket()
   }
 
   #takeChunk(): boolean {
-    const chunk = this.#untaken.shift()
+    const chunk = this.#untaken?.shift()
     this.#chunk = chunk ?? nothing
     this.#position = 0
     return chunk !== undefined

@@ -84,7 +84,8 @@ function takeTerms(connection: Connection, packet: ConnectPacket): void {
   terms.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
   terms.problemInformation = properties.requestProblemInformation ?? true
   terms.silenceMs = keepAliveOf(packet, limits.keepaliveMaxS) * 1500
-  connection.aliases.outgoingMax = Math.min(properties.topicAliasMaximum ?? 0, limits.topicAliasMax)
+  const aliasMax = Math.min(properties.topicAliasMaximum ?? 0, limits.topicAliasMax)
+  if (aliasMax > 0) connection.aliases.outgoingMax = aliasMax
 }
 
 /** A client that asks for no keepalive is still found when it is gone. */

@@ -45,6 +45,8 @@ export interface ConnectionHost {
   open(connection: Connection, wish: SessionWish): Opened | Refusal
   /** The connection has ended; called once for each that was opened. */
   closed(connection: Connection, how: Ending): void
+  /** Its stream is closed; called once for each connection, opened or not. */
+  gone(connection: Connection): void
   /** `done`: everything that its QoS asks is stored, or the error; `matched`: somebody subscribes to the topic. */
   publish(message: Message, origin: Origin, done: (error: Error | undefined, matched: boolean) => void): void
   subscribe(session: Session, subscription: Subscription): void

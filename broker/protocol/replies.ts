@@ -9,47 +9,54 @@ export interface Reply {
   readonly sent: (() => void) | undefined
 }
 
-export class Replies {
-  readonly #waiting = new Fifo<Reply>()
-  readonly #write: (bytes: Buffer) => void
+export interface Answerer {
+  answer(bytes: Buffer): void
+}
 
-  constructor(write: (bytes: Buffer) => void) {
-    this.#write = write
+export class Replies {
+  /** Undefined while nobody has waited yet. */
+  #waiting: Fifo<Reply> | undefined = undefined
+  readonly #answerer: Answerer
+
+  constructor(answerer: Answerer) {
+    this.#answerer = answerer
   }
 
   get length(): number {
-    return this.#waiting.length
+    return this.#waiting?.length ?? 0
   }
 
   /** Answers now, or after all that wait. */
   send(bytes: Buffer, sent?: () => void): void {
-    if (this.#waiting.length > 0) {
+    if (this.#waiting !== undefined && this.#waiting.length > 0) {
       this.#waiting.push({ bytes, sent })
       return
     }
-    this.#write(bytes)
+    this.#answerer.answer(bytes)
     sent?.()
   }
 
   /** Takes a place for an answer that is not known yet. */
   hold(sent?: () => void): Reply {
     const reply: Reply = { bytes: undefined, sent }
+    this.#waiting ??= new Fifo()
     this.#waiting.push(reply)
     return reply
   }
 
   settle(reply: Reply, bytes: Buffer): void {
     reply.bytes = bytes
-    let next = this.#waiting.peek()
+    const waiting = this.#waiting
+    let next = waiting?.peek()
     while (next?.bytes !== undefined) {
-      this.#waiting.shift()
-      this.#write(next.bytes)
+      waiting?.shift()
+      this.#answerer.answer(next.bytes)
       next.sent?.()
-      next = this.#waiting.peek()
+      next = waiting?.peek()
     }
   }
 
   clear(): void {
-    this.#waiting.clear()
+    this.#waiting?.clear()
   }
 }

@@ -54,6 +54,7 @@ async function addSessions(store: Store, { sessions = 0, filtersOf = usualFilter
         since: 0,
         keptUntil: 0,
         retainedPending: false,
+        keptUntil: 0,
       })
     }
     store.putCursor(clientId, { position: 0, done: [], inflight: [] })

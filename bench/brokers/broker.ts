@@ -1,0 +1,30 @@
+// What the bench knows of a broker: how it is started, where it listens, how it ends.
+import type { Bench } from '../row.ts'
+import type { Scope } from '../scope.ts'
+
+export interface RunningBroker {
+  readonly pid: number
+  /** Plain TCP on 127.0.0.1. */
+  readonly port: number
+  readonly webSocketPort?: number
+  readonly tlsPort?: number
+  /** Where its data lies, if it keeps any. */
+  readonly dataFolder?: string
+  /** In order, so that what it writes at its end is written. */
+  stop(): Promise<void>
+}
+
+export interface BrokerOptions {
+  /** Settings of Oriole's `limits`, beside those that every row has. */
+  readonly limits?: Readonly<Record<string, number>>
+  /** An existing data folder; without it a new one, gone with the scope. */
+  readonly dataFolder?: string
+}
+
+/** Starts a fresh one; it ends with the scope. */
+export type StartBroker = (bench: Bench, scope: Scope, options?: BrokerOptions) => Promise<RunningBroker>
+
+/** Logins beside `bench`, for the row that counts connects. */
+export const userCount = 50
+
+export const usernames: readonly string[] = ['bench', ...Array.from({ length: userCount }, (_, n) => `user${n}`)]

@@ -1,0 +1,72 @@
+// Oriole as a user runs it: the built command, a config file, users, groups and rules in files, every PUBACK on disk.
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { hashPassword } from '../../broker/password.ts'
+import { password } from '../generator.ts'
+import { commandLine, scratchFolder } from '../places.ts'
+import { cores, findProgram, freePort, run, startPinned } from '../programs.ts'
+import type { Bench } from '../row.ts'
+import type { Scope } from '../scope.ts'
+import { type BrokerOptions, type RunningBroker, usernames } from './broker.ts'
+
+export async function startOriole(bench: Bench, scope: Scope, options: BrokerOptions = {}): Promise<RunningBroker> {
+  const folder = await scratchFolder(scope)
+  const [port, webSocketPort, tlsPort] = [await freePort(), await freePort(), await freePort()]
+  const certificate = await bench.once('certificate', makeCertificate)
+  const dataFolder = options.dataFolder ?? join(folder, 'data')
+  const listeners = [
+    { name: 'tcp', type: 'tcp', port },
+    { name: 'ws', type: 'ws', port: webSocketPort },
+    ...(certificate === undefined ? [] : [{ name: 'tls', type: 'tls', port: tlsPort, ...certificate }]),
+  ]
+  const config = {
+    listeners,
+    store: { type: 'level', path: dataFolder, durability: 'disk' },
+    limits: { sessionsPerUser: 1_000_000, ...options.limits },
+    admin: { enabled: false },
+    plugins: [
+      { 'auth-file': { users: 'users.yaml', admin: false } },
+      { groups: { file: 'groups.yaml' } },
+      { 'acl-file': { rules: 'acl.yaml' } },
+    ],
+    log: { format: 'json' },
+  }
+  // JSON is YAML.
+  await writeFile(join(folder, 'oriole.yaml'), JSON.stringify(config))
+  await writeFile(join(folder, 'users.yaml'), await bench.once('users', usersText), { mode: 0o600 })
+  await writeFile(join(folder, 'groups.yaml'), JSON.stringify({ bench: { members: usernames } }))
+  await writeFile(join(folder, 'acl.yaml'), rules)
+
+  const profiling =
+    bench.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profiles}`, '--cpu-prof-interval=200']
+  const args = [...profiling, commandLine, 'start', '--config', join(folder, 'oriole.yaml')]
+  const started = startPinned(scope, bench.node, args, { core: cores.broker, cwd: folder })
+  await started.printed(/"msg":"ready"/)
+  return { pid: started.pid, port, webSocketPort, tlsPort, dataFolder, stop: () => started.stop('SIGTERM') }
+}
+
+/** The shipped rules, and one for the topics of the bench. */
+const rules = `
+- allow: { subscribe: ["im/u/{user}/#"], publish: ["im/u/+/{user}"] }
+- allow: { subscribe: ["im/u/+/{user}"] }
+- allow: { groups: "*", subscribe: ["im/g/{group}/#"], publish: ["im/g/{group}/{user}"] }
+- allow: { subscribe: ["im/p/+"] }
+- allow: { publish: ["dev/{user}/#"], subscribe: ["cmd/{user}/#"] }
+- allow: { groups: [bench], publish: ["bench/#"], subscribe: ["bench/#"] }
+`
+
+/** One hash for all: each login still costs its own check, the first time. */
+async function usersText(): Promise<string> {
+  const hash = await hashPassword(password)
+  return JSON.stringify(Object.fromEntries(usernames.map((name) => [name, hash])))
+}
+
+async function makeCertificate(scope: Scope): Promise<{ certificate: string; key: string } | undefined> {
+  const openssl = findProgram('openssl')
+  if (openssl === undefined) return undefined
+  const folder = await scratchFolder(scope)
+  const [certificate, key] = [join(folder, 'server.pem'), join(folder, 'server.key')]
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  await run(openssl, [...request, '-subj', '/CN=localhost', '-keyout', key, '-out', certificate])
+  return { certificate, key }
+}

@@ -54,32 +54,40 @@ function isWildcard(level: string): boolean {
   return level === '+' || level === '#'
 }
 
+/** Made with what it holds: each client that publishes has such trees, and an empty map is 180 bytes. */
 interface Node<T> {
-  readonly children: Map<string, Node<T>>
-  readonly values: T[]
+  children: Map<string, Node<T>> | undefined
+  values: T[] | undefined
+}
+
+function makeNode<T>(): Node<T> {
+  return { children: undefined, values: undefined }
 }
 
 /** Values under filters; finds all whose filter matches a topic in one walk. */
 export class MatchTree<T> {
-  readonly #root: Node<T> = { children: new Map(), values: [] }
+  readonly #root = makeNode<T>()
 
   add(filter: string, value: T): void {
     let node = this.#root
     for (const level of filter.split('/')) {
+      node.children ??= new Map()
       let next = node.children.get(level)
       if (next === undefined) {
-        next = { children: new Map(), values: [] }
+        next = makeNode()
         node.children.set(level, next)
       }
       node = next
     }
-    node.values.push(value)
+    // An array that is pushed into has room for 17.
+    if (node.values === undefined) node.values = [value]
+    else node.values.push(value)
   }
 
   /** In no particular order. */
   match(topic: string): T[] {
     const found: T[] = []
-    if (this.#root.children.size > 0) collect(this.#root, topic.split('/'), 0, found)
+    if (this.#root.children !== undefined) collect(this.#root, topic.split('/'), 0, found)
     return found
   }
 
@@ -91,14 +99,14 @@ export class MatchTree<T> {
 function collect<T>(node: Node<T>, levels: readonly string[], at: number, found: T[]): void {
   const level = levels[at]
   const wildcards = at > 0 || !level!.startsWith('$')
-  const hash = wildcards ? node.children.get('#') : undefined
-  if (hash !== undefined) found.push(...hash.values)
+  const hash = wildcards ? node.children?.get('#') : undefined
+  if (hash?.values !== undefined) found.push(...hash.values)
   if (level === undefined) {
-    found.push(...node.values)
+    if (node.values !== undefined) found.push(...node.values)
     return
   }
-  const exact = node.children.get(level)
+  const exact = node.children?.get(level)
   if (exact !== undefined) collect(exact, levels, at + 1, found)
-  const plus = wildcards ? node.children.get('+') : undefined
+  const plus = wildcards ? node.children?.get('+') : undefined
   if (plus !== undefined) collect(plus, levels, at + 1, found)
 }

@@ -165,7 +165,7 @@ class ClientRights implements Rights {
   readonly #publish = { allow: new MatchTree<Grant>(), deny: new MatchTree<Grant>() }
   readonly #subscribe: Record<Effect, Grant[]> = { allow: [], deny: [] }
   /** For each topic the answers by QoS and retain flag, so that a busy publisher costs one lookup. */
-  readonly #remembered = new Map<string, (Decision | undefined)[]>()
+  #remembered: Map<string, (Decision | undefined)[]> | undefined = undefined
 
   constructor(client: ClientInfo, rules: readonly Rule[], noRule: Decision) {
     this.#noRule = noRule
@@ -181,6 +181,7 @@ class ClientRights implements Rights {
 
   publish(topic: string, qos: QoS, retain: boolean): Decision {
     const slot = qos * 2 + Number(retain)
+    this.#remembered ??= new Map()
     let answers = this.#remembered.get(topic)
     const remembered = answers?.[slot]
     if (remembered !== undefined) return remembered

@@ -52,7 +52,6 @@ async function addSessions(store: Store, { sessions = 0, filtersOf = usualFilter
         retainHandling: 0,
         subscriptionId: undefined,
         since: 0,
-        keptUntil: 0,
         retainedPending: false,
         keptUntil: 0,
       })

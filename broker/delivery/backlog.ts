@@ -1,7 +1,7 @@
 // Reads what a session missed from the log, and finds for each message the terms of its subscriptions.
 import type { Message } from '../message.ts'
 import { parseShare, topicMatches } from '../protocol/topics.ts'
-import { privateStream, type StreamPosition } from '../store/store.ts'
+import { type Gap, privateStream, type StreamPosition } from '../store/store.ts'
 import { type Delivery, deliver, mergeTerms, type Terms, termsOf } from './delivery.ts'
 import type { DeliveryHouse } from './house.ts'
 import { Outgoing } from './outgoing.ts'
@@ -14,8 +14,9 @@ export interface Backlog {
   readonly upTo: number
   /** Nothing further was there, up to the sequence number that was asked for. */
   readonly end: boolean
-  /** Messages that fell off a bounded queue before they could be read. */
+  /** Messages that fell off a bounded queue before they could be read, each once, and for each queue. */
   readonly skipped: number
+  readonly gaps: readonly Gap[]
 }
 
 /** One read brings about this much into memory; the first one of a session is small, because nobody knows its messages. */
@@ -36,19 +37,17 @@ export async function readBacklog(
   session: Session,
   range: { readonly after: number; readonly upTo: number; readonly limit: number },
 ): Promise<Backlog> {
-  const result = await house.store.read(positionsOf(session, range.after), range.limit)
   const known = session.outbox.window.knownSequences()
+  const read = await house.store.read(positionsOf(session, range), range.limit, known)
   const deliveries: Delivery[] = []
-  let upTo = range.after
-  for (const { sequence, message } of result.entries) {
-    if (sequence > range.upTo) return { deliveries, upTo: range.upTo, end: true, skipped: result.skipped }
-    upTo = sequence
+  for (const { sequence, message } of read.entries) {
     if (known.has(sequence)) continue
     const delivery = fromLog(house, session, new Outgoing(message, sequence))
     if (delivery === undefined) session.outbox.pass(sequence)
     else deliveries.push(delivery)
   }
-  return { deliveries, upTo: result.end ? range.upTo : upTo, end: result.end, skipped: result.skipped }
+  const { end, through, skipped, gaps } = read
+  return { deliveries, upTo: end ? range.upTo : through, end, skipped, gaps }
 }
 
 /** The delivery of a message of the log to this session; undefined when no subscription of it wants the message now. */
@@ -88,7 +87,7 @@ function termsInLog(session: Session, { message, sequence }: Outgoing): FoundTer
     if (subscription.share !== undefined || subscription.record.since >= sequence) continue
     if (!topicMatches(subscription.filter, message.topic)) continue
     terms = mergeTerms(terms, termsOf(subscription, message))
-    if (sequence <= subscription.keptUntil) kept = true
+    if (sequence <= subscription.record.keptUntil) kept = true
   }
   return terms && { terms, share: undefined, kept }
 }
@@ -102,11 +101,17 @@ function privateTerms(session: Session, message: Message, via: string): FoundTer
   return { terms: { ...terms, retain: true }, share: undefined, kept: false }
 }
 
-function positionsOf(session: Session, after: number): StreamPosition[] {
-  const positions: StreamPosition[] = [{ stream: privateStream(session.clientId), after }]
+function positionsOf(
+  session: Session,
+  { after, upTo }: { readonly after: number; readonly upTo: number },
+): StreamPosition[] {
+  const positions: StreamPosition[] = [{ stream: privateStream(session.clientId), after, upTo }]
   for (const subscription of session.subscriptions.values()) {
-    const { filter, record } = subscription
-    if (subscription.readsAfter(after)) positions.push({ stream: filter, after: Math.max(after, record.since) })
+    if (!subscription.readsAfter(after)) continue
+    const { filter, queueing, record } = subscription
+    // Lowered to QoS 0, it is owed only what was queued before.
+    const last = queueing ? upTo : Math.min(upTo, record.keptUntil)
+    positions.push({ stream: filter, after: Math.max(after, record.since), upTo: last })
   }
   return positions
 }

@@ -6,9 +6,10 @@
 import { errorText } from '../errors.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import type { Cursor } from '../store/store.ts'
-import { firstReadMessages, nextReadMessages, owed, readBacklog } from './backlog.ts'
+import { type Backlog, firstReadMessages, nextReadMessages, owed, readBacklog } from './backlog.ts'
 import type { Delivery } from './delivery.ts'
 import { Fifo } from './fifo.ts'
+import { Gaps } from './gaps.ts'
 import type { DeliveryHouse } from './house.ts'
 import type { Link } from './link.ts'
 import { RetainedWalks } from './retained-walks.ts'
@@ -43,6 +44,10 @@ export class Outbox {
   #readUpTo: number
   /** Something is read from or written to disk that must come first; nothing is sent meanwhile. */
   #gated = false
+  /** What fell off the session's queues and the client was not told. */
+  #gaps: Gaps | undefined
+  /** What was found missing up to here is counted. */
+  #skippedUpTo = 0
 
   constructor(house: DeliveryHouse, session: Session) {
     this.#house = house
@@ -75,13 +80,15 @@ export class Outbox {
   /** The connection is gone. What a persistent session did not get is in the log. */
   detach(): void {
     if (this.#link === undefined) return
+    const held = this.#heldAt()
     this.#link = undefined
+    this.#gaps = undefined
     this.#gated = false
     this.#reading = false
     this.#collecting = false
     this.#resend = []
     this.#passOnShared()
-    const cursor = this.cursor()
+    const cursor = this.cursor(held)
     this.#readUpTo = cursor.position
     this.#behind = true
     if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, cursor)
@@ -131,6 +138,7 @@ export class Outbox {
     const entry = this.window.remove(packetId, qos)
     if (entry === undefined) return false
     this.#forgetResend(entry)
+    this.#gaps?.confirmed(entry)
     if (this.#session.persistent) this.#house.markMoved(this.#session)
     if (entry.delivery !== undefined) this.#told(entry.delivery)
     this.pump()
@@ -142,6 +150,7 @@ export class Outbox {
     const entry = this.window.release(packetId)
     if (entry === undefined) return false
     this.#forgetResend(entry)
+    this.#gaps?.confirmed(entry)
     if (entry.delivery !== undefined) this.#told(entry.delivery)
     entry.delivery = undefined
     if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, this.cursor())
@@ -152,6 +161,7 @@ export class Outbox {
   pump(): void {
     const link = this.#link
     if (link === undefined || this.#gated || !this.#sendUnacknowledged(link)) return
+    this.#tellGaps(link)
     const gated: Inflight[] = []
     const mayAdd = (): boolean => this.#mayAdd(link)
     // A write may end the connection, and then nothing here is ours any more.
@@ -171,10 +181,14 @@ export class Outbox {
     if (this.#behind && !this.#reading && this.#backlog.length === 0) void this.#read(link)
   }
 
-  /** How far the session has come: what the store must keep of it. */
-  cursor(): Cursor {
+  /** How far the session has come: what the store must keep of it. Not past what the client must still be told. */
+  cursor(held = this.#heldAt()): Cursor {
     const seen = this.#behind ? this.#readUpTo : this.#house.fedSequence
-    return this.window.cursor(Math.min(seen, firstSequence(this.#backlog) - 1, firstSequence(this.#live) - 1))
+    return this.window.cursor(Math.min(seen, held, firstSequence(this.#backlog) - 1, firstSequence(this.#live) - 1))
+  }
+
+  #heldAt(): number {
+    return this.#gaps?.heldAt(this.#link) ?? Number.POSITIVE_INFINITY
   }
 
   get #waiting(): boolean {
@@ -222,9 +236,12 @@ export class Outbox {
   /** What leaves at once is not too late, also if its Message Expiry Interval is 0; what waited was looked at before. */
   #send(link: Link, delivery: Delivery, packetId: number): void {
     const { outgoing, qos, retain, subscriptionIds } = delivery
-    if (!link.sendPublish(outgoing, qos, retain, false, packetId, subscriptionIds)) {
-      this.#giveUp(packetId, delivery, 'too_large')
-    } else if (qos === 0) this.#told(delivery)
+    const wasSent =
+      this.#gaps?.isPending === true
+        ? this.#gaps.send(link, delivery, this.window.get(packetId))
+        : link.sendPublish(outgoing, qos, retain, false, packetId, subscriptionIds)
+    if (!wasSent) this.#giveUp(packetId, delivery, 'too_large')
+    else if (qos === 0) this.#told(delivery)
     else if (this.#session.persistent) this.#house.markMoved(this.#session)
   }
 
@@ -242,6 +259,12 @@ export class Outbox {
   #giveUp(packetId: number, delivery: Delivery, why: 'expired' | 'too_large'): void {
     if (packetId > 0) this.window.remove(packetId, delivery.qos === 2 ? 2 : 1)
     this.#house.countDrop(why, delivery, this.#session)
+  }
+
+  #tellGaps(link: Link): void {
+    if (this.#gaps?.isPending !== true) return
+    const event = this.#gaps.sendEvent(this.#house, link)
+    if (event !== undefined) this.#told(event)
   }
 
   #told(delivery: Delivery): void {
@@ -290,14 +313,15 @@ export class Outbox {
     this.#collecting = true
     const upTo = this.#house.fedSequence
     const limit = this.#readLimit
+    const after = this.#readUpTo
     try {
-      const read = await readBacklog(this.#house, this.#session, { after: this.#readUpTo, upTo, limit })
+      const read = await readBacklog(this.#house, this.#session, { after, upTo, limit })
       if (this.#link !== link) return
       this.#reading = false
       for (const delivery of read.deliveries) this.#backlog.push(delivery)
       this.#readUpTo = read.upTo
       this.#readLimit = nextReadMessages(limit, read, Math.max(readMessages, link.window))
-      if (read.skipped > 0) this.#house.tellSkipped(this.#session, read.skipped)
+      if (read.skipped > 0) this.#foundMissing(read, after)
       if (read.end && this.#collecting) this.#behind = false
       else this.#clearLive()
       this.#collecting = false
@@ -305,6 +329,14 @@ export class Outbox {
     } catch (error) {
       this.#readFailed(link, error)
     }
+  }
+
+  /** Counted once, also if the client was not told before it left and they are found again. */
+  #foundMissing({ skipped, gaps, upTo }: Backlog, after: number): void {
+    this.#gaps ??= new Gaps(this.#session)
+    this.#gaps.found(skipped, gaps, after)
+    if (after >= this.#skippedUpTo) this.#house.tellSkipped(this.#session, skipped)
+    this.#skippedUpTo = Math.max(this.#skippedUpTo, upTo)
   }
 
   #readFailed(link: Link, error: unknown): void {

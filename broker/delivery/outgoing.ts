@@ -1,7 +1,8 @@
 // A message on its way to many receivers: encoded once for each wire form and shared among them.
-import type { Message, QoS } from '../message.ts'
+import type { Message, MessageProperties, QoS } from '../message.ts'
 import { type EncodedPublish, encodePublish } from '../protocol/encode.ts'
 import type { ProtocolVersion } from '../protocol/packets.ts'
+import type { Delivery } from './delivery.ts'
 
 export interface WireForm {
   readonly version: ProtocolVersion
@@ -14,6 +15,8 @@ export interface WireForm {
   /** Set once a client knows the alias: the topic is left out (MQTT-3.3.2-8). */
   readonly topicAlias: number | undefined
   readonly sendTopic: boolean
+  /** User properties for this receiver alone, behind those of the message. */
+  readonly marks?: MessageProperties['userProperties']
 }
 
 export class Outgoing {
@@ -21,10 +24,22 @@ export class Outgoing {
   /** Its place in the log; 0: it is not in the log. */
   readonly sequence: number
   #shared: (EncodedPublish | undefined)[] | undefined
+  #deliveries: (Delivery | undefined)[] | undefined
 
   constructor(message: Message, sequence: number) {
     this.message = message
     this.sequence = sequence
+  }
+
+  /** One object for all receivers that get it in the same way and by nothing but this. */
+  plainDelivery(qos: QoS, retain: boolean): Delivery {
+    this.#deliveries ??= new Array(8)
+    const key = (retain ? 4 : 0) + qos
+    const known = this.#deliveries[key]
+    if (known !== undefined) return known
+    const made: Delivery = { outgoing: this, qos, retain, subscriptionIds: undefined, share: undefined }
+    this.#deliveries[key] = made
+    return made
   }
 
   /** True once its Message Expiry Interval has passed (MQTT-3.3.2-5). */
@@ -79,9 +94,16 @@ export class Outgoing {
       messageExpiryS: secondsLeft(message.expiresAt, Date.now()),
       topicAlias: form.topicAlias,
       subscriptionIds: form.subscriptionIds,
-      properties: message.properties,
+      properties: form.marks === undefined ? message.properties : marked(message.properties, form.marks),
     })
   }
+}
+
+function marked(
+  properties: MessageProperties | undefined,
+  marks: NonNullable<MessageProperties['userProperties']>,
+): MessageProperties {
+  return { ...properties, userProperties: [...(properties?.userProperties ?? []), ...marks] }
 }
 
 /** The time that a message waited is taken off its interval (MQTT-3.3.2-6). */

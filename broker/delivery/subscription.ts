@@ -8,11 +8,6 @@ export class Subscription implements Member {
   slot = -1
   /** Subscriptions made later have higher numbers; one that replaces another has its number. */
   number = 0
-  /**
-   * It replaced one for QoS 1 or 2, whose messages up to this sequence number may still wait in the log: they are not
-   * lost (MQTT-3.8.4-4). Not kept over a restart.
-   */
-  keptUntil = 0
   readonly session: Session
   record: SubscriptionRecord
   /** The filter that messages are matched with: without `$share/NAME/`. */
@@ -38,7 +33,15 @@ export class Subscription implements Member {
 
   /** Its stream holds messages for this session above this place in the log. */
   readsAfter(position: number): boolean {
-    return this.share === undefined && (this.queueing || this.keptUntil > position)
+    return this.share === undefined && (this.queueing || this.record.keptUntil > position)
+  }
+
+  /** It changes nothing of a message but its QoS, so that all such receivers may share what is made for one. */
+  get isPlain(): boolean {
+    const { record } = this
+    return (
+      !record.noLocal && record.subscriptionId === undefined && this.share === undefined && this.withhold === undefined
+    )
   }
 
   get load(): number {

@@ -6,7 +6,7 @@ import { Output, type OutputOwner } from '../delivery/output.ts'
 import type { Session } from '../delivery/session.ts'
 import { errorText } from '../errors.ts'
 import type { IncomingConnection } from '../listeners/listener.ts'
-import type { QoS } from '../message.ts'
+import type { MessageProperties, QoS } from '../message.ts'
 import type { ClientInfo, Identity } from '../plugin.ts'
 import { TopicAliases } from './aliases.ts'
 import { decode } from './decode.ts'
@@ -170,14 +170,15 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     dup: boolean,
     packetId: number,
     subscriptionIds: readonly number[] | undefined,
+    marks?: MessageProperties['userProperties'],
   ): boolean {
     const { version } = this
     const ids = version === 5 ? subscriptionIds : undefined
     const hasAliases = this.#aliases !== undefined && this.#aliases.outgoingMax > 0
-    const isShared = ids === undefined && !hasAliases && outgoing.mayShare(version)
+    const isShared = ids === undefined && marks === undefined && !hasAliases && outgoing.mayShare(version)
     const bytes = isShared
       ? outgoing.encodeShared(version, qos, retain, dup, packetId)
-      : this.#encodeOwn(outgoing, { version, qos, retain, dup, packetId, subscriptionIds: ids })
+      : this.#encodeOwn(outgoing, { version, qos, retain, dup, packetId, subscriptionIds: ids, marks })
     if (bytes.length > this.terms.maximumPacketSize) return false
     this.write(bytes)
     return true

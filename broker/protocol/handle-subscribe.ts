@@ -143,6 +143,7 @@ function makeSubscription(
     // One that replaces another loses nothing (MQTT-3.8.4-4); what nobody queued for it before, it does not get now.
     since: before !== undefined && (before.queueing || !queueing) ? before.record.since : host.store.lastSequence,
     retainedPending: retained && session.persistent,
+    keptUntil: 0,
   }
   return new Subscription(
     session,

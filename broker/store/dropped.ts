@@ -1,76 +1,126 @@
-// What fell off a bounded stream: how many messages a reader at a given position has missed.
+// What fell off a bounded stream: which messages a reader at a given position has missed.
 
-/** At most so many runs are remembered for a stream; neighbours are joined above it, which blurs the middle, never the ends. */
-const runsMax = 32
-
-/** Numbers for each run: first and last sequence number, and how many messages were dropped there. */
+/** A run is three numbers: first and last sequence number, and how many messages were dropped there. */
 const stride = 3
 
 /**
- * Runs of dropped messages, oldest first. Exact for a reader that has seen none or all of what was dropped, and for
- * the latest runs; for a reader in the midst of a joined run the share is estimated.
+ * So many runs are remembered for a stream in memory. Above it the older half is blurred: a reader in the midst of a
+ * blurred run gets an estimate. Neighbours in the log are one run, so a stream that has the log for itself needs one.
+ */
+export const rememberedRuns = 16_384
+/** On disk, and in memory when all streams together remember too many: the newest runs, and the older ones blurred. */
+export const newestRuns = 128
+const blurredRuns = 32
+
+/** Messages that were dropped; one for which `count` is less than its numbers is blurred. */
+export interface Run {
+  readonly first: number
+  readonly last: number
+  readonly count: number
+}
+
+/**
+ * Runs of dropped messages, oldest first. Exact for a reader that has seen none or all of a run, and for every reader
+ * where the run is not blurred.
  */
 export class Dropped {
-  readonly #runs: number[]
+  #runs: number[]
 
   constructor(runs: readonly number[] = []) {
     this.#runs = [...runs]
   }
 
   /** For the disk. */
-  get runs(): readonly number[] {
-    return this.#runs
+  get condensed(): readonly number[] {
+    return condense(this.#runs, newestRuns)
   }
 
-  get isEmpty(): boolean {
-    return this.#runs.length === 0
+  /** How many runs. */
+  get length(): number {
+    return this.#runs.length / stride
   }
 
   /** Sequence numbers come in ascending order. */
   add(sequence: number): void {
-    this.#runs.push(sequence, sequence, 1)
-    if (this.#runs.length > runsMax * stride) this.#joinSmallest()
-  }
-
-  /** How many were dropped above this sequence number. */
-  countAfter(sequence: number): number {
-    let count = 0
-    for (let index = this.#runs.length - stride; index >= 0; index -= stride) {
-      const last = this.#runs[index + 1]!
-      if (last <= sequence) break
-      count += shareAfter(this.#runs[index]!, last, this.#runs[index + 2]!, sequence)
+    const runs = this.#runs
+    const end = runs.length
+    if (end > 0 && runs[end - 2]! + 1 === sequence && isSolid(runs, end - stride)) {
+      runs[end - 2] = sequence
+      runs[end - 1]! += 1
+      return
     }
-    return count
+    runs.push(sequence, sequence, 1)
+    if (this.length > rememberedRuns) this.condense(rememberedRuns / 2)
   }
 
-  countBetween(after: number, through: number): number {
-    return after >= through ? 0 : this.countAfter(after) - this.countAfter(through)
+  /** Keeps so many of the newest runs as they are, and blurs the older ones. */
+  condense(newest: number): void {
+    this.#runs = condense(this.#runs, newest)
+  }
+
+  /** What was dropped above `after` and not above `through`, each run cut to this range. */
+  *between(after: number, through: number): IterableIterator<Run> {
+    const runs = this.#runs
+    for (let index = this.#firstAbove(after); index < runs.length; index += stride) {
+      const [first, last, count] = [runs[index]!, runs[index + 1]!, runs[index + 2]!]
+      if (first > through) return
+      const above = shareAfter(first, last, count, after)
+      const beyond = last <= through ? 0 : shareAfter(first, last, count, through)
+      if (above > beyond) {
+        yield { first: Math.max(first, after + 1), last: Math.min(last, through), count: above - beyond }
+      }
+    }
   }
 
   /** Nobody will ask for what lies at or below this sequence number. */
   forget(upTo: number): void {
-    while (this.#runs.length > 0 && this.#runs[1]! <= upTo) this.#runs.splice(0, stride)
+    const index = this.#firstAbove(upTo)
+    if (index > 0) this.#runs = this.#runs.slice(index)
     const [first, last, count] = this.#runs
     if (first === undefined || first > upTo) return
     this.#runs[0] = upTo + 1
     this.#runs[2] = shareAfter(first, last!, count!, upTo)
   }
 
-  #joinSmallest(): void {
-    let best = 0
-    let bestCount = Number.POSITIVE_INFINITY
-    for (let index = 0; index + stride < this.#runs.length; index += stride) {
-      const count = this.#runs[index + 2]! + this.#runs[index + 5]!
-      if (count < bestCount) {
-        best = index
-        bestCount = count
-      }
+  /** Where the first run stands whose end is above this sequence number. */
+  #firstAbove(sequence: number): number {
+    let low = 0
+    let high = this.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#runs[middle * stride + 1]! <= sequence) low = middle + 1
+      else high = middle
     }
-    this.#runs.splice(best, 2 * stride, this.#runs[best]!, this.#runs[best + 4]!, bestCount)
+    return low * stride
   }
 }
 
-/** At least one, because the last of the run lies above. */
+function isSolid(runs: readonly number[], index: number): boolean {
+  return runs[index + 1]! - runs[index]! + 1 === runs[index + 2]
+}
+
+/** The older runs become at most `blurredRuns`, of about the same count each, whatever their number was. */
+function condense(runs: readonly number[], newest: number): number[] {
+  const kept = Math.max(0, runs.length - newest * stride)
+  if (kept <= blurredRuns * stride) return [...runs]
+  let total = 0
+  for (let index = 2; index < kept; index += stride) total += runs[index]!
+  const enough = total / blurredRuns
+  const condensed: number[] = []
+  let first = runs[0]!
+  let count = 0
+  for (let index = 0; index < kept; index += stride) {
+    if (count === 0) first = runs[index]!
+    count += runs[index + 2]!
+    if (count < enough && index + stride < kept) continue
+    condensed.push(first, runs[index + 1]!, count)
+    count = 0
+  }
+  for (let index = kept; index < runs.length; index += 1) condensed.push(runs[index]!)
+  return condensed
+}
+
+/** Exact where the run is solid. At least one, because the last of the run lies above. */
 function shareAfter(first: number, last: number, count: number, sequence: number): number {
   if (sequence < first) return count
   return Math.max(1, Math.round((count * (last - sequence)) / (last - first + 1)))

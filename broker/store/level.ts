@@ -218,9 +218,9 @@ class LevelStore implements DiskStore {
     this.#commit.commit(done)
   }
 
-  read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult> {
+  read(positions: readonly StreamPosition[], limit: number, has?: ReadonlySet<number>): Promise<ReadResult> {
     const fetch = (sequences: readonly number[]) => this.#reader.fetch(sequences)
-    return readLog(this.#streams, positions, limit, () => this.#lastSequence, fetch, this.#now)
+    return readLog(this.#streams, positions, limit, () => this.#lastSequence, fetch, this.#now, has)
   }
 
   async readExact(sequences: readonly number[]): Promise<(Message | undefined)[]> {

@@ -88,9 +88,9 @@ class MemoryStore implements Store {
     if (this.#waiting.push(done) === 1) setImmediate(() => this.#answer())
   }
 
-  read(positions: readonly StreamPosition[], limit: number): Promise<ReadResult> {
+  read(positions: readonly StreamPosition[], limit: number, has?: ReadonlySet<number>): Promise<ReadResult> {
     const fetch = (sequences: readonly number[]) => sequences.map((sequence) => this.#messages.get(sequence))
-    return readLog(this.#streams, positions, limit, () => this.#lastSequence, fetch, this.#now)
+    return readLog(this.#streams, positions, limit, () => this.#lastSequence, fetch, this.#now, has)
   }
 
   async readExact(sequences: readonly number[]): Promise<(Message | undefined)[]> {

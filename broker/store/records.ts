@@ -135,13 +135,16 @@ export function encodeSubscription(key: Uint8Array, subscription: SubscriptionRe
     (subscription.noLocal ? 4 : 0) |
     (subscription.retainAsPublished ? 8 : 0) |
     (subscription.retainHandling << 4) |
-    (subscription.retainedPending ? 64 : 0)
+    (subscription.retainedPending ? 64 : 0) |
+    (subscription.keptUntil > 0 ? 128 : 0)
   writer
     .reset()
     .u8(flags)
     .f64(subscription.since)
     .u32(subscription.subscriptionId ?? 0)
     .text(subscription.filter)
+  // At the end and with a flag of its own: records without it are those of before it was there.
+  if (subscription.keptUntil > 0) writer.f64(subscription.keptUntil)
   return seal(key)
 }
 
@@ -160,6 +163,7 @@ export function decodeSubscription(record: Buffer): SubscriptionRecord {
     subscriptionId: subscriptionId === 0 ? undefined : subscriptionId,
     since,
     retainedPending: (flags & 64) !== 0,
+    keptUntil: (flags & 128) === 0 ? 0 : reader.f64(),
   }
 }
 

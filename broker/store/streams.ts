@@ -1,6 +1,7 @@
 // Which stream holds which messages of the log: bounds, trims, and who still needs a message. Both stores keep it in memory.
-import { Dropped } from './dropped.ts'
+import { Dropped, newestRuns } from './dropped.ts'
 import { Ring } from './ring.ts'
+import { type Missing, nothingSkipped, type Skipped, skippedOf } from './skipped.ts'
 import type { StoreLimits, StreamPosition } from './store.ts'
 
 export interface Selection {
@@ -18,10 +19,14 @@ export interface StreamsEvents {
 /** What a message counts for the bound in bytes beside its content: its place in memory. */
 export const entryOverheadBytes = 64
 
+/** All streams together remember so many runs of dropped messages, 24 MB; above it those that drop more blur theirs. */
+const rememberedRunsInAll = 1_000_000
+
 /** A stream without messages costs nothing; what it dropped is remembered until its readers have passed it. */
 export class Streams {
   readonly #rings = new Map<string, Ring>()
   readonly #dropped = new Map<string, Dropped>()
+  #droppedRuns = 0
   /** Messages in two or more streams: how many still hold them. */
   readonly #holders = new Map<number, number>()
   readonly #limits: StoreLimits
@@ -66,8 +71,10 @@ export class Streams {
   trim(stream: string, upTo: number): void {
     const dropped = this.#dropped.get(stream)
     if (dropped !== undefined) {
+      this.#droppedRuns -= dropped.length
       dropped.forget(upTo)
-      if (dropped.isEmpty) this.#dropped.delete(stream)
+      this.#droppedRuns += dropped.length
+      if (dropped.length === 0) this.#dropped.delete(stream)
     }
     const ring = this.#rings.get(stream)
     if (ring === undefined) return
@@ -88,32 +95,39 @@ export class Streams {
 
   /** The next sequence numbers after these positions, ascending, each once. */
   select(positions: readonly StreamPosition[], limit: number): Selection {
-    const rings: Ring[] = []
-    const indexes: number[] = []
-    for (const { stream, after } of positions) {
+    const heads: Head[] = []
+    for (const { stream, after, upTo } of positions) {
       const ring = this.#rings.get(stream)
       if (ring === undefined || ring.last === undefined || ring.last <= after) continue
-      rings.push(ring)
-      indexes.push(ring.indexAfter(after))
+      heads.push({ ring, index: ring.indexAfter(after), upTo: upTo ?? Number.POSITIVE_INFINITY })
     }
     const sequences: number[] = []
     while (sequences.length < limit) {
-      const next = lowest(rings, indexes)
+      const next = takeLowest(heads)
       if (next === undefined) return { sequences, end: true }
       sequences.push(next)
     }
-    return { sequences, end: lowest(rings, indexes) === undefined }
+    return { sequences, end: takeLowest(heads) === undefined }
   }
 
-  /**
-   * How many messages up to `through` these positions can no longer read. One that fell off two of the streams
-   * counts twice.
-   */
-  countDropped(positions: readonly StreamPosition[], through: number): number {
-    if (this.#dropped.size === 0) return 0
-    let count = 0
-    for (const { stream, after } of positions) count += this.#dropped.get(stream)?.countBetween(after, through) ?? 0
-    return count
+  /** What these positions can no longer read, up to `through`; the reader `has` some of it already. */
+  skipped(positions: readonly StreamPosition[], through: number, has: ReadonlySet<number>): Skipped {
+    if (this.#dropped.size === 0) return nothingSkipped
+    return skippedOf(
+      positions.map((position) => this.#missing(position, through)),
+      has,
+    )
+  }
+
+  /** A message that was selected and then was gone: the streams that held it. */
+  holdersOf(sequence: number, positions: readonly StreamPosition[]): string[] {
+    const holders = positions.filter((position) => {
+      if (position.after >= sequence) return false
+      const { ring, dropped } = this.#missing(position, sequence)
+      const isHeld = ring?.at(ring.indexAfter(sequence - 1)) === sequence
+      return isHeld || dropped?.between(sequence - 1, sequence).next().done === false
+    })
+    return holders.map(({ stream }) => stream)
   }
 
   names(): Iterable<string> {
@@ -129,11 +143,14 @@ export class Streams {
   /** For the disk: what was dropped, and below which sequence number the stream holds nothing any more. */
   pastOf(stream: string, lastSequence: number): { floor: number; runs: readonly number[] } {
     const first = this.#rings.get(stream)?.first ?? lastSequence + 1
-    return { floor: first - 1, runs: this.#dropped.get(stream)?.runs ?? [] }
+    return { floor: first - 1, runs: this.#dropped.get(stream)?.condensed ?? [] }
   }
 
   restoreDropped(stream: string, runs: readonly number[]): void {
-    if (runs.length > 0) this.#dropped.set(stream, new Dropped(runs))
+    if (runs.length === 0) return
+    const dropped = new Dropped(runs)
+    this.#dropped.set(stream, dropped)
+    this.#droppedRuns += dropped.length
   }
 
   /** One that held the message does no longer. True: another one still does. */
@@ -166,21 +183,35 @@ export class Streams {
       dropped = new Dropped()
       this.#dropped.set(stream, dropped)
     }
+    this.#droppedRuns -= dropped.length
     dropped.add(sequence)
+    if (this.#droppedRuns > rememberedRunsInAll && dropped.length > newestRuns * 2) dropped.condense(newestRuns)
+    this.#droppedRuns += dropped.length
     this.letGo(sequence)
+  }
+
+  #missing({ stream, after, upTo }: StreamPosition, through: number): Missing {
+    const ring = this.#rings.get(stream)
+    const dropped = this.#dropped.get(stream)
+    return { stream, after, through: Math.min(through, upTo ?? through), ring, dropped }
   }
 }
 
-/** Takes the lowest sequence number of all rings and moves every index that stands on it. */
-function lowest(rings: readonly Ring[], indexes: number[]): number | undefined {
+/** The next message of one of the streams that are read as one. */
+interface Head {
+  readonly ring: Ring
+  index: number
+  readonly upTo: number
+}
+
+/** Takes the lowest sequence number of all rings and moves every head that stands on it. */
+function takeLowest(heads: readonly Head[]): number | undefined {
   let low: number | undefined
-  for (let index = 0; index < rings.length; index += 1) {
-    const sequence = rings[index]!.at(indexes[index]!)
-    if (sequence !== undefined && (low === undefined || sequence < low)) low = sequence
+  for (const { ring, index, upTo } of heads) {
+    const sequence = ring.at(index)
+    if (sequence !== undefined && sequence <= upTo && (low === undefined || sequence < low)) low = sequence
   }
   if (low === undefined) return undefined
-  for (let index = 0; index < rings.length; index += 1) {
-    if (rings[index]!.at(indexes[index]!) === low) indexes[index]! += 1
-  }
+  for (const head of heads) if (head.ring.at(head.index) === low) head.index += 1
   return low
 }

@@ -6,6 +6,7 @@ import { privateStream } from '../../broker/store/store.ts'
 import { committed, messageOf, readAll } from '../helpers/store.ts'
 import { storeHistoryContract } from './store-history.ts'
 import { storeRetainedContract } from './store-retained.ts'
+import { storeSkippedContract } from './store-skipped.ts'
 import { storeSurvivalContract } from './store-survival.ts'
 import { storeWalkContract } from './store-walk.ts'
 
@@ -30,6 +31,7 @@ export function storeContract(name: string, make: MakeStore): void {
   }
   logContract(test)
   boundsContract(test)
+  storeSkippedContract(test)
   commitContract(test)
   storeHistoryContract(test)
   storeRetainedContract(test)
@@ -118,7 +120,7 @@ function logContract(test: StoreTest): void {
     assert.equal(second.end, true)
     assert.equal(second.through, store.lastSequence)
     const third = await store.read([{ stream: 'a', after: second.through }], 2)
-    assert.deepEqual(third, { entries: [], end: true, skipped: 0, through: store.lastSequence })
+    assert.deepEqual(third, { entries: [], end: true, skipped: 0, gaps: [], through: store.lastSequence })
   })
 
   test('a message for no stream has a sequence number and is not kept', async (_t, { store }) => {
@@ -139,6 +141,7 @@ function logContract(test: StoreTest): void {
       payloads: ['2'],
       sequences: [alone],
       skipped: 0,
+      gaps: {},
     })
     assert.deepEqual((await readAll(store, [{ stream: 'b', after: 0 }])).payloads, ['1'])
     store.trim('a', alone)

@@ -51,6 +51,7 @@ export function subscriptionOf(filter: string, more: Partial<SubscriptionRecord>
     subscriptionId: undefined,
     since: 0,
     retainedPending: false,
+    keptUntil: 0,
     ...more,
   }
 }
@@ -71,21 +72,30 @@ export interface WholeRead {
   readonly payloads: string[]
   readonly sequences: number[]
   readonly skipped: number
+  /** By stream. */
+  readonly gaps: Readonly<Record<string, number>>
 }
 
 /** Reads to the end, some at a time, as a session does. */
-export async function readAll(store: Store, positions: readonly StreamPosition[], limit = 100): Promise<WholeRead> {
-  const whole = { payloads: [] as string[], sequences: [] as number[], skipped: 0 }
+export async function readAll(
+  store: Store,
+  positions: readonly StreamPosition[],
+  limit = 100,
+  has?: ReadonlySet<number>,
+): Promise<WholeRead> {
+  const gaps: Record<string, number> = {}
+  const whole = { payloads: [] as string[], sequences: [] as number[], skipped: 0, gaps }
   let from = positions
   for (;;) {
-    const { entries, end, skipped, through } = await store.read(from, limit)
+    const { entries, end, skipped, through, ...read } = await store.read(from, limit, has)
     for (const { sequence, message } of entries) {
       whole.payloads.push(message.payload.toString())
       whole.sequences.push(sequence)
     }
     whole.skipped += skipped
+    for (const { stream, messages } of read.gaps) gaps[stream] = (gaps[stream] ?? 0) + messages
     if (end) return whole
-    from = from.map(({ stream, after }) => ({ stream, after: Math.max(after, through) }))
+    from = from.map((position) => ({ ...position, after: Math.max(position.after, through) }))
   }
 }
 

@@ -50,7 +50,7 @@ function higher(a: QoS, b: QoS): QoS {
   return a < b ? b : a
 }
 
-function lower(a: QoS, b: QoS): QoS {
+export function lower(a: QoS, b: QoS): QoS {
   return a < b ? a : b
 }
 

@@ -1,6 +1,6 @@
 // The way of a message from its publisher to the sessions: retained, log, commit, and only then the receivers.
 
-import { type Delivery, deliver, mergeTerms, type Terms, termsOf } from '../delivery/delivery.ts'
+import { type Delivery, deliver, lower, mergeTerms, type Terms, termsOf } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import { Outgoing } from '../delivery/outgoing.ts'
 import type { Session } from '../delivery/session.ts'
@@ -161,6 +161,10 @@ export class Dispatcher {
   }
 
   #offerOne(subscription: Subscription, outgoing: Outgoing): void {
+    if (subscription.isPlain && this.#house.hooks.onDeliver === undefined) {
+      this.#offerPlain(subscription, outgoing)
+      return
+    }
     const terms = termsOf(subscription, outgoing.message)
     if (terms === undefined) {
       if (subscription.withhold !== undefined) this.#house.counts.messagesDropped.withheld += 1
@@ -168,6 +172,13 @@ export class Dispatcher {
       return
     }
     this.#offer(subscription.session, outgoing, terms, subscription.share === undefined ? undefined : subscription)
+  }
+
+  /** Most subscriptions in most rooms: nothing is made for each receiver. */
+  #offerPlain({ session, record }: Subscription, outgoing: Outgoing): void {
+    const { qos, retain } = outgoing.message
+    const granted = isUnkept(session, outgoing) ? 0 : lower(qos, record.qos)
+    session.outbox.offer(outgoing.plainDelivery(granted, retain && record.retainAsPublished))
   }
 
   /** The member that was picked may have left, or subscribed anew, while the message was being stored. */
@@ -182,11 +193,15 @@ export class Dispatcher {
   }
 
   #offer(session: Session, outgoing: Outgoing, terms: Terms, share: Subscription | undefined): void {
-    // The subscription was raised from QoS 0 while the message was on its way: it is not in the log to be sent again.
-    const unkept = session.persistent && outgoing.sequence === 0
-    const delivery = deliver(this.#house, session, outgoing, unkept ? { ...terms, qos: 0 } : terms, share)
+    const given: Terms = isUnkept(session, outgoing) ? { ...terms, qos: 0 } : terms
+    const delivery = deliver(this.#house, session, outgoing, given, share)
     if (delivery !== undefined) session.outbox.offer(delivery)
   }
+}
+
+/** The subscription was raised from QoS 0 while the message was on its way: it is not in the log to be sent again. */
+function isUnkept(session: Session, outgoing: Outgoing): boolean {
+  return session.persistent && outgoing.sequence === 0
 }
 
 function pickShared(routes: readonly Route<Subscription>[], message: Message): Subscription[] | undefined {

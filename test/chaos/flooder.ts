@@ -1,0 +1,93 @@
+// A thread that publishes as fast as the broker takes it, and a subscriber that counts what arrives: beside the process
+// that measures the others, so that it does not disturb the measuring.
+import { once } from 'node:events'
+import { parentPort, workerData } from 'node:worker_threads'
+import { LightClient, number, packet, text } from './light-client.ts'
+
+export interface FlooderOptions {
+  readonly port: number
+  readonly qos: 0 | 1
+}
+
+export interface FloodReport {
+  readonly sent: number
+  readonly acknowledged: number
+  /** Different ones. */
+  readonly received: number
+}
+
+/** One write; a real client that floods sends many packets in one, too. */
+const batch = 500
+/** More than the broker lets one client have on the way: what it does then is to read later. */
+const windowMessages = 5_000
+const payloadBytes = 64
+const settleMs = 120_000
+
+const topic = text('flood')
+const { port, qos } = workerData as FlooderOptions
+const received = new Set<number>()
+let sent = 0
+let acknowledged = 0
+let stopping = false
+let wake = (): void => {}
+
+const subscriber = new LightClient({ port, clientId: 'flood subscriber', clean: qos === 0 })
+subscriber.onMessage = (_topic, payload) => {
+  received.add(payload.readUInt32BE(0))
+  wake()
+}
+await subscriber.connect()
+await subscriber.subscribe('flood', qos)
+const publisher = new LightClient({ port, clientId: 'flood publisher' })
+publisher.onAcknowledged = () => {
+  acknowledged += 1
+  wake()
+}
+await publisher.connect()
+
+parentPort!.on('message', () => {
+  stopping = true
+  wake()
+})
+parentPort!.postMessage('ready')
+await flood()
+await settle()
+parentPort!.postMessage({ sent, acknowledged, received: received.size } satisfies FloodReport)
+subscriber.destroy()
+publisher.destroy()
+parentPort!.close()
+
+async function flood(): Promise<void> {
+  while (!stopping) {
+    if (qos === 1 && sent - acknowledged >= windowMessages) {
+      await woken()
+      continue
+    }
+    const packets = Array.from({ length: batch }, () => publish())
+    if (!publisher.socket.write(Buffer.concat(packets))) await once(publisher.socket, 'drain')
+    // The acknowledgements are read here too.
+    else await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+function publish(): Buffer {
+  const payload = Buffer.alloc(payloadBytes)
+  payload.writeUInt32BE(sent, 0)
+  sent += 1
+  return qos === 0 ? packet(0x30, [topic, payload]) : packet(0x32, [topic, number((sent % 65_535) + 1), payload])
+}
+
+/** QoS 1: everything is acknowledged, and what is acknowledged arrives. */
+async function settle(): Promise<void> {
+  if (qos === 0) return
+  const deadline = setTimeout(() => wake(), settleMs)
+  const until = performance.now() + settleMs
+  while ((acknowledged < sent || received.size < sent) && performance.now() < until) await woken()
+  clearTimeout(deadline)
+}
+
+function woken(): Promise<void> {
+  return new Promise((resolve) => {
+    wake = resolve
+  })
+}

@@ -6,11 +6,12 @@ import type { WillRecord } from '../store/store.ts'
 import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
 import { beginExchange } from './handle-auth.ts'
-import { isSys, sendWhenStored } from './handle-publish.ts'
+import { sendWhenStored } from './handle-publish.ts'
 import { reauthorize } from './handle-subscribe.ts'
 import type { Opened, Refusal } from './host.ts'
 import type { ConnectPacket, ProtocolViolation, Will } from './packets.ts'
 import { reason } from './reason-codes.ts'
+import { reservedTopic } from './reserved.ts'
 import { checkTopicLimits } from './topics.ts'
 import { willMessage } from './will-message.ts'
 
@@ -147,9 +148,7 @@ async function checkWill(connection: Connection, info: ClientInfo, will: Will): 
   if (will.retain && will.payload.length > limits.retainedMaxBytes)
     return { refused: reason.quotaExceeded, because: 'the retained will is too large' }
   const question = { topic: will.topic, qos: will.qos, retain: will.retain, will: true }
-  const decision = isSys(will.topic)
-    ? { allow: false, because: 'nobody publishes to $SYS' }
-    : await hooks.authorizePublish(info, question)
+  const decision = reservedTopic(will.topic) ?? (await hooks.authorizePublish(info, question))
   if (!decision.allow) {
     counts.aclDenied.will += 1
     return { refused: reason.notAuthorized, because: `will: ${decision.because}` }

@@ -6,9 +6,8 @@ import type { Connection } from './connection.ts'
 import { encodeAck } from './encode.ts'
 import { type AckPacket, ProtocolViolation, type PublishPacket } from './packets.ts'
 import { type ReasonCode, reason } from './reason-codes.ts'
+import { reservedTopic, withoutReserved } from './reserved.ts'
 import { checkTopicLimits } from './topics.ts'
-
-const sysRefused: Decision = { allow: false, because: 'nobody publishes to $SYS' }
 
 export function handlePublish(connection: Connection, packet: PublishPacket): Promise<void> | undefined {
   const { host, session } = connection
@@ -26,7 +25,7 @@ export function handlePublish(connection: Connection, packet: PublishPacket): Pr
     return undefined
   }
   const question = { topic, qos: packet.qos, retain: packet.retain, will: false }
-  const decision = isSys(topic) ? sysRefused : host.hooks.authorizePublish(connection.info, question)
+  const decision = reservedTopic(topic) ?? host.hooks.authorizePublish(connection.info, question)
   if (decision instanceof Promise) return decision.then((answer) => decided(connection, packet, topic, answer))
   return decided(connection, packet, topic, decision)
 }
@@ -49,10 +48,6 @@ export function handleAck(connection: Connection, packet: AckPacket): undefined 
     case 'pubcomp':
       outbox.acknowledged(packet.packetId, 2)
   }
-}
-
-export function isSys(topic: string): boolean {
-  return topic.startsWith('$SYS') && (topic.length === 4 || topic.charCodeAt(4) === 47)
 }
 
 interface PublishRefusal {
@@ -111,7 +106,7 @@ function messageOf(connection: Connection, packet: PublishPacket, topic: string)
     payload: qos > 0 || retain ? Buffer.from(payload) : payload,
     qos,
     retain,
-    properties,
+    properties: withoutReserved(properties),
     clientId: connection.info.id,
     username: connection.info.identity.username,
     publishedAt: now,

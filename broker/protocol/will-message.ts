@@ -2,6 +2,7 @@
 import type { Message } from '../message.ts'
 import type { ClientInfo } from '../plugin.ts'
 import type { Will } from './packets.ts'
+import { withoutReserved } from './reserved.ts'
 
 /** Its expiry interval counts from when it is published: until then `publishedAt` is 0 (MQTT-3.1.3.2.4). */
 export function willMessage(will: Will, info: ClientInfo): Message {
@@ -10,7 +11,7 @@ export function willMessage(will: Will, info: ClientInfo): Message {
     payload: Buffer.from(will.payload),
     qos: will.qos,
     retain: will.retain,
-    properties: will.properties,
+    properties: withoutReserved(will.properties),
     clientId: info.id,
     username: info.identity.username,
     publishedAt: 0,

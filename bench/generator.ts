@@ -22,8 +22,11 @@ interface Printed {
   readonly p50Us: number
   readonly p99Us: number
   readonly p999Us: number
+  readonly maxUs: number
   readonly brokerCpuS: number
   readonly generatorCpuS: number
+  readonly brokerCoreBusyS: number
+  readonly generatorCoreBusyS: number
 }
 
 export class Generator {
@@ -57,7 +60,8 @@ export class Generator {
     const given = new Set(args)
     const login = given.has('--user') ? [] : ['--user', username]
     const port = given.has('--port') ? [] : ['--port', String(broker.port)]
-    const all = [...port, '--broker-pid', String(broker.pid), '--password', password, ...login, ...args]
+    const where = ['--broker-core', String(cores.broker), '--own-core', String(cores.generator)]
+    const all = [...port, '--broker-pid', String(broker.pid), ...where, '--password', password, ...login, ...args]
     return startPinned(scope, this.#program, all, { core: cores.generator, stdin: 'pipe' })
   }
 }
@@ -74,10 +78,13 @@ function sampleOf(printed: Printed): Sample {
       p50Us: printed.p50Us,
       p99Us: printed.p99Us,
       p999Us: printed.p999Us,
+      maxMs: printed.maxUs / 1000,
     },
     cpuUsEach: (brokerCpuS * 1e6) / work,
     brokerShare: brokerCpuS / measuredS,
     generatorShare: generatorCpuS / measuredS,
+    othersShare:
+      Math.max(0, printed.brokerCoreBusyS - brokerCpuS, printed.generatorCoreBusyS - generatorCpuS) / measuredS,
   }
 }
 

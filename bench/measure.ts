@@ -101,3 +101,8 @@ export function spreadOf(values: readonly number[]): Spread {
 export function generatorWasBusy({ brokerShare = 1, generatorShare = 0 }: Sample): boolean {
   return generatorShare > 0.95 && brokerShare < generatorShare - 0.03
 }
+
+/** Others on the machine took part of the time: figures of a second mean little then, CPU time for each message more. */
+export function wasDisturbed({ othersShare = 0 }: Sample): boolean {
+  return othersShare > 0.1
+}

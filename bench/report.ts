@@ -8,6 +8,7 @@ import {
   spreadOf,
   type TargetResult,
   valuesOf,
+  wasDisturbed,
 } from './measure.ts'
 import type { Figure, Row, Sample, Target } from './row.ts'
 
@@ -15,16 +16,16 @@ const units: Readonly<Record<Figure, string>> = {
   deliveredPerS: 'delivered/s',
   acknowledgedPerS: 'PUBACKs/s',
   connectsPerS: 'connects/s',
-  putsPerS: 'puts/s',
   publishedInAll: 'messages',
   p50Us: 'µs p50',
   p99Us: 'µs p99',
   p999Us: 'µs p99.9',
+  maxMs: 'ms at most',
   bytesEach: 'bytes each',
-  exactUs: 'µs of broker time',
-  blockedMs: 'ms blocked',
+  exactUs: 'µs of broker time for one SUBSCRIBE',
   startS: 's to start',
-  startMB: 'MB resident',
+  peakMB: 'MB resident at most',
+  residentMB: 'MB resident',
 }
 
 export function sampleText(row: Row, side: string, round: number, sample: Sample): string {
@@ -44,6 +45,7 @@ function costText(sample: Sample): string[] {
   if (cpuUsEach !== undefined && Number.isFinite(cpuUsEach)) parts.push(`${shown(cpuUsEach)} µs CPU each`)
   if (brokerShare !== undefined && generatorShare !== undefined)
     parts.push(`broker ${percent(brokerShare)}, generator ${percent(generatorShare)}`)
+  if (wasDisturbed(sample)) parts.push(`OTHERS TOOK ${percent(sample.othersShare ?? 0)} OF A CORE`)
   if (generatorWasBusy(sample)) parts.push('THE GENERATOR WAS THE BOTTLENECK')
   return parts
 }
@@ -60,8 +62,9 @@ export function sideText(row: Row, side: SideResult): string {
   const values = valuesOf(side.samples, row.figure)
   const cpu = side.samples.map(({ cpuUsEach }) => cpuUsEach).filter((value) => value !== undefined)
   const busy = side.samples.some(generatorWasBusy) ? ' (the generator was the bottleneck)' : ''
+  const disturbed = side.samples.some(wasDisturbed) ? ' (disturbed by other processes)' : ''
   const cost = cpu.length === 0 ? '' : `; ${shown(spreadOf(cpu).median)} µs CPU each`
-  return `${spreadText(spreadOf(values))} ${units[row.figure]}${cost}${busy}`
+  return `${spreadText(spreadOf(values))} ${units[row.figure]}${cost}${busy}${disturbed}`
 }
 
 export function targetText(result: RowResult, { target, measured, reached }: TargetResult): string {

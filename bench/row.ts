@@ -7,16 +7,16 @@ export type Figure =
   | 'deliveredPerS'
   | 'acknowledgedPerS'
   | 'connectsPerS'
-  | 'putsPerS'
   | 'publishedInAll'
   | 'p50Us'
   | 'p99Us'
   | 'p999Us'
+  | 'maxMs'
   | 'bytesEach'
   | 'exactUs'
-  | 'blockedMs'
   | 'startS'
-  | 'startMB'
+  | 'peakMB'
+  | 'residentMB'
 
 /** One measurement of one side. */
 export interface Sample {
@@ -26,6 +26,8 @@ export interface Sample {
   /** Of one core, 0 to 1. */
   readonly brokerShare?: number
   readonly generatorShare?: number
+  /** What other processes took of the busier of the two cores: above some percent the figure is disturbed. */
+  readonly othersShare?: number
 }
 
 export interface Side {

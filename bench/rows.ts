@@ -1,5 +1,8 @@
 // The rows of the tables of issues 4 and 5, with what each asks for, in the order of the report.
 import type { Row } from './row.ts'
+import { connectionRows } from './rows/connections.ts'
 import { deliveryRows } from './rows/delivery.ts'
+import { scaleRows } from './rows/scale.ts'
+import { storageRows } from './rows/storage.ts'
 
-export const rows: readonly Row[] = [...deliveryRows]
+export const rows: readonly Row[] = [...storageRows, ...scaleRows, ...deliveryRows, ...connectionRows]

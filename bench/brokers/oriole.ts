@@ -45,7 +45,7 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
   return { pid: started.pid, port, webSocketPort, tlsPort, dataFolder, stop: () => started.stop('SIGTERM') }
 }
 
-/** The shipped rules, and one for the topics of the bench. */
+/** The shipped rules, one for the topics of the bench, one for the row about retained messages. */
 const rules = `
 - allow: { subscribe: ["im/u/{user}/#"], publish: ["im/u/+/{user}"] }
 - allow: { subscribe: ["im/u/+/{user}"] }
@@ -53,6 +53,7 @@ const rules = `
 - allow: { subscribe: ["im/p/+"] }
 - allow: { publish: ["dev/{user}/#"], subscribe: ["cmd/{user}/#"] }
 - allow: { groups: [bench], publish: ["bench/#"], subscribe: ["bench/#"] }
+- allow: { users: [bench], subscribe: ["+/x/#"] }
 `
 
 /** One hash for all: each login still costs its own check, the first time. */

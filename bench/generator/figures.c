@@ -8,10 +8,12 @@
 
 // 64 buckets for each power of two of microseconds: at most 1.6 % off.
 static uint64_t histogram[64 * 64];
+static uint64_t longest_ns;
 
 void record_latency(uint64_t nanoseconds) {
   uint64_t us = nanoseconds / 1000;
   if (us < 1) us = 1;
+  if (nanoseconds > longest_ns) longest_ns = nanoseconds;
   int power = 63 - __builtin_clzll(us);
   int part = (int)(power >= 6 ? us >> (power - 6) & 63 : us << (6 - power) & 63);
   histogram[power * 64 + part]++;
@@ -45,6 +47,25 @@ static double cpu_of(int pid) {
   return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
+// How long a core was busy, with whatever; -1: not known.
+static double core_busy(int core) {
+  char name[16];
+  snprintf(name, sizeof name, "cpu%d", core);
+  FILE *file = fopen("/proc/stat", "r");
+  char line[512];
+  double busy = -1;
+  while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    unsigned long user, nice, system, idle, wait, irq, softirq, steal;
+    char found[16];
+    int fields = sscanf(line, "%15s %lu %lu %lu %lu %lu %lu %lu %lu", found, &user, &nice, &system, &idle, &wait, &irq,
+                        &softirq, &steal);
+    if (fields < 9 || strcmp(found, name) != 0) continue;
+    busy = (double)(user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK);
+  }
+  if (file != NULL) fclose(file);
+  return busy;
+}
+
 static double own_cpu(void) {
   struct timespec time;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -52,8 +73,12 @@ static double own_cpu(void) {
 }
 
 Mark mark(void) {
-  return (Mark){
-      .at = now_seconds(), .broker_cpu = cpu_of(options.broker_pid), .own_cpu = own_cpu(), .counters = counters};
+  return (Mark){.at = now_seconds(),
+                .broker_cpu = cpu_of(options.broker_pid),
+                .own_cpu = own_cpu(),
+                .broker_core_busy = core_busy(options.broker_core),
+                .own_core_busy = core_busy(options.own_core),
+                .counters = counters};
 }
 
 void print_figures(const Mark *from, const Mark *to) {
@@ -61,8 +86,10 @@ void print_figures(const Mark *from, const Mark *to) {
   printf("{\"measuredS\":%.4f,\"connected\":%lu,\"published\":%lu,\"delivered\":%lu,\"acknowledged\":%lu,", seconds,
          to->counters.connected - from->counters.connected, to->counters.published - from->counters.published,
          to->counters.delivered - from->counters.delivered, to->counters.acknowledged - from->counters.acknowledged);
-  printf("\"publishedInAll\":%lu,\"p50Us\":%.0f,\"p99Us\":%.0f,\"p999Us\":%.0f,\"brokerCpuS\":%.3f,\"generatorCpuS\":%.3f}\n",
-         to->counters.published, latency_us(0.5), latency_us(0.99), latency_us(0.999), to->broker_cpu - from->broker_cpu,
-         to->own_cpu - from->own_cpu);
+  printf("\"publishedInAll\":%lu,\"p50Us\":%.0f,\"p99Us\":%.0f,\"p999Us\":%.0f,\"maxUs\":%.0f,\"brokerCpuS\":%.3f,\"generatorCpuS\":%.3f,",
+         to->counters.published, latency_us(0.5), latency_us(0.99), latency_us(0.999), (double)longest_ns / 1000,
+         to->broker_cpu - from->broker_cpu, to->own_cpu - from->own_cpu);
+  printf("\"brokerCoreBusyS\":%.3f,\"generatorCoreBusyS\":%.3f}\n", to->broker_core_busy - from->broker_core_busy,
+         to->own_core_busy - from->own_core_busy);
   fflush(stdout);
 }

@@ -40,6 +40,8 @@ typedef struct {
   int filters; // of each client that is only held
   int keepalive_seconds;
   int broker_pid; // 0: its CPU time is not reported
+  int broker_core;
+  int own_core;
 } Options;
 
 extern Options options;
@@ -136,6 +138,8 @@ typedef struct {
   double at;
   double broker_cpu;
   double own_cpu;
+  double broker_core_busy;
+  double own_core_busy;
   Counters counters;
 } Mark;
 Mark mark(void);

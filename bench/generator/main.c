@@ -50,7 +50,8 @@ static void read_options(int argc, char **argv) {
       {"persistent", 0, 0, 'c'},    {"publish-only", 0, 0, 'o'}, {"version", 1, 0, 'V'},    {"user-properties", 1, 0, 'U'},
       {"user", 1, 0, 'u'},          {"password", 1, 0, 'k'},     {"users", 1, 0, 'N'},      {"topic-prefix", 1, 0, 'x'},
       {"client-prefix", 1, 0, 'i'}, {"websocket", 1, 0, 'b'},    {"tls", 0, 0, 'T'},        {"filters", 1, 0, 'F'},
-      {"keepalive", 1, 0, 'K'},     {"broker-pid", 1, 0, 'B'},   {"subscription-qos", 1, 0, 'Q'}, {0, 0, 0, 0},
+      {"keepalive", 1, 0, 'K'},     {"broker-pid", 1, 0, 'B'},   {"broker-core", 1, 0, 'C'}, {"own-core", 1, 0, 'O'},
+      {"subscription-qos", 1, 0, 'Q'}, {0, 0, 0, 0},
   };
   int letter;
   while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -82,6 +83,8 @@ static void read_options(int argc, char **argv) {
     case 'F': options.filters = atoi(optarg); break;
     case 'K': options.keepalive_seconds = atoi(optarg); break;
     case 'B': options.broker_pid = atoi(optarg); break;
+    case 'C': options.broker_core = atoi(optarg); break;
+    case 'O': options.own_core = atoi(optarg); break;
     default: exit(2);
     }
   }

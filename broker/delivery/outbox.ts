@@ -14,10 +14,9 @@ import type { DeliveryHouse } from './house.ts'
 import type { Link } from './link.ts'
 import { RetainedWalks } from './retained-walks.ts'
 import type { Session } from './session.ts'
+import { firstSequence, sizeOf } from './waiting.ts'
 import { type Inflight, Window } from './window.ts'
 
-/** Beside its payload, a queued message costs about this much. It bounds the number of small ones. */
-const queuedOverheadBytes = 200
 /** At most this many messages for each read of the log, or as many as the window takes. */
 const readMessages = 200
 
@@ -160,7 +159,7 @@ export class Outbox {
   /** Sends what may be sent now. Called whenever room comes back: an acknowledgement, a drained socket, a read. */
   pump(): void {
     const link = this.#link
-    if (link === undefined || this.#gated || !this.#sendUnacknowledged(link)) return
+    if (link === undefined || this.#gated || this.#isIdle || !this.#sendUnacknowledged(link)) return
     this.#tellGaps(link)
     const gated: Inflight[] = []
     const mayAdd = (): boolean => this.#mayAdd(link)
@@ -189,6 +188,11 @@ export class Outbox {
 
   #heldAt(): number {
     return this.#gaps?.heldAt(this.#link) ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Nothing waits: so it is at most acknowledgements of a session that keeps up. */
+  get #isIdle(): boolean {
+    return !this.#behind && !this.#waiting && this.#walks.isIdle && this.#gaps === undefined
   }
 
   get #waiting(): boolean {
@@ -385,14 +389,4 @@ export class Outbox {
       }
     }
   }
-}
-
-/** Of the log, among those that wait; they are in its order. Infinity: none of them is in the log. */
-function firstSequence(waiting: Iterable<Delivery>): number {
-  for (const { outgoing } of waiting) if (outgoing.sequence > 0) return outgoing.sequence
-  return Number.POSITIVE_INFINITY
-}
-
-function sizeOf(delivery: Delivery): number {
-  return delivery.outgoing.message.payload.length + queuedOverheadBytes
 }

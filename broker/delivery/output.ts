@@ -24,6 +24,8 @@ export class Output {
   #awaited = false
   #chunks = nothing
   #bytes = 0
+  /** For each chunk that leaves with a packet identifier of its own: its index, where the identifier stands, what it is. */
+  #numbers: number[] | undefined
 
   constructor(stream: Duplex, lowBytes: number, owner: OutputOwner) {
     this.#stream = stream
@@ -57,21 +59,34 @@ export class Output {
     setImmediate(flushAll)
   }
 
+  /**
+   * The same, with this packet identifier: it is set in the copy that leaves, so that a delivery by QoS 1 costs no buffer
+   * of its own. `packetIdAt` is where its two bytes stand.
+   */
+  writeNumbered(bytes: Buffer, packetIdAt: number, packetId: number): void {
+    this.#numbers ??= []
+    this.#numbers.push(this.#chunks.length, packetIdAt, packetId)
+    this.write(bytes)
+  }
+
   /** Writes at once what has collected. */
   flush(): void {
     const chunks = this.#chunks
     if (chunks === nothing) return
     const bytes = this.#bytes
+    const numbers = this.#numbers
     this.#chunks = nothing
     this.#bytes = 0
+    this.#numbers = undefined
     const stream = this.#stream
     if (stream.destroyed || stream.writableEnded) return
     const left = this.#whenLeft(bytes)
-    if (chunks.length === 1) {
-      stream.write(chunks[0], left)
-    } else if (bytes <= joinBytes) {
-      stream.write(Buffer.concat(chunks, bytes), left)
+    if (bytes <= joinBytes && (chunks.length > 1 || numbers !== undefined)) {
+      stream.write(joined(chunks, bytes, numbers), left)
+    } else if (chunks.length === 1) {
+      stream.write(numberedAlone(chunks, numbers)[0], left)
     } else {
+      numberedAlone(chunks, numbers)
       stream.cork()
       const last = chunks.length - 1
       for (let index = 0; index < last; index += 1) stream.write(chunks[index])
@@ -92,6 +107,33 @@ export class Output {
       this.#owner.roomCameBack()
     }
   }
+}
+
+function joined(chunks: readonly Buffer[], bytes: number, numbers: readonly number[] | undefined): Buffer {
+  const whole = Buffer.allocUnsafe(bytes)
+  let at = 0
+  let next = 0
+  for (let index = 0; index < chunks.length; index += 1) {
+    const chunk = chunks[index]!
+    whole.set(chunk, at)
+    if (numbers !== undefined && numbers[next] === index) {
+      whole.writeUInt16BE(numbers[next + 2]!, at + numbers[next + 1]!)
+      next += 3
+    }
+    at += chunk.length
+  }
+  return whole
+}
+
+/** Chunks with a packet identifier of their own become copies. */
+function numberedAlone(chunks: Buffer[], numbers: readonly number[] | undefined): Buffer[] {
+  if (numbers === undefined) return chunks
+  for (let next = 0; next < numbers.length; next += 3) {
+    const copy = Buffer.from(chunks[numbers[next]!]!)
+    copy.writeUInt16BE(numbers[next + 2]!, numbers[next + 1]!)
+    chunks[numbers[next]!] = copy
+  }
+  return chunks
 }
 
 function flushAll(): void {

@@ -29,6 +29,10 @@ export class RetainedWalks {
     this.#session = session
   }
 
+  get isIdle(): boolean {
+    return this.#walks.length === 0
+  }
+
   add(filter: string): void {
     this.#walks.push({ filter, messages: this.#house.store.matchRetained(filter), waiting: undefined })
   }

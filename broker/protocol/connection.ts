@@ -10,7 +10,7 @@ import type { MessageProperties, QoS } from '../message.ts'
 import type { ClientInfo, Identity } from '../plugin.ts'
 import { TopicAliases } from './aliases.ts'
 import { decode } from './decode.ts'
-import { encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from './encode.ts'
+import { type EncodedPublish, encodeAck, encodeConnack, encodeDisconnect, encodePingresp } from './encode.ts'
 import type { Frame } from './frames.ts'
 import { type Exchange, handleAuth, refuseExchange } from './handle-auth.ts'
 import { handleConnect, refuseVersion } from './handle-connect.ts'
@@ -153,14 +153,8 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
 
   write(bytes: Buffer): void {
     if (this.#state === 'closed') return
-    this.host.counts.bytesOut += bytes.length
     this.#output.write(bytes)
-    if (this.#output.pendingBytes > this.host.limits.outputHighBytes) {
-      this.host.counts.slowConsumersCut += 1
-      this.host.log.info(this.#fields({}), 'connection cut: reads too slowly')
-      this.#finish('reads too slowly', true)
-      this.#stream.destroy()
-    }
+    this.#wrote(bytes.length)
   }
 
   sendPublish(
@@ -175,10 +169,10 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     const { version } = this
     const ids = version === 5 ? subscriptionIds : undefined
     const hasAliases = this.#aliases !== undefined && this.#aliases.outgoingMax > 0
-    const isShared = ids === undefined && marks === undefined && !hasAliases && outgoing.mayShare(version)
-    const bytes = isShared
-      ? outgoing.encodeShared(version, qos, retain, dup, packetId)
-      : this.#encodeOwn(outgoing, { version, qos, retain, dup, packetId, subscriptionIds: ids, marks })
+    if (ids === undefined && marks === undefined && !dup && !hasAliases && outgoing.mayShare(version)) {
+      return this.#sendShared(outgoing.encodeShared(version, qos, retain), packetId)
+    }
+    const bytes = this.#encodeOwn(outgoing, { version, qos, retain, dup, packetId, subscriptionIds: ids, marks })
     if (bytes.length > this.terms.maximumPacketSize) return false
     this.write(bytes)
     return true
@@ -229,6 +223,24 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
       const refusal = { sessionPresent: false, reasonCode: reason.serverUnavailable }
       this.endWith(encodeConnack(this.version, refusal), phrase)
     }
+  }
+
+  #sendShared({ bytes, packetIdAt }: EncodedPublish, packetId: number): boolean {
+    if (bytes.length > this.terms.maximumPacketSize) return false
+    if (this.#state === 'closed') return true
+    if (packetId === 0) this.#output.write(bytes)
+    else this.#output.writeNumbered(bytes, packetIdAt, packetId)
+    this.#wrote(bytes.length)
+    return true
+  }
+
+  #wrote(bytes: number): void {
+    this.host.counts.bytesOut += bytes
+    if (this.#output.pendingBytes <= this.host.limits.outputHighBytes) return
+    this.host.counts.slowConsumersCut += 1
+    this.host.log.info(this.#fields({}), 'connection cut: reads too slowly')
+    this.#finish('reads too slowly', true)
+    this.#stream.destroy()
   }
 
   #encodeOwn(outgoing: Outgoing, form: Omit<WireForm, 'topicAlias' | 'sendTopic'>): Buffer {

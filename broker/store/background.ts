@@ -11,12 +11,19 @@ const checkpointMs = 200
 const deletesInCommit = 256
 const deletesWhenIdle = 4_096
 
+/** Records of streams that are deleted in one batch. */
+const staleInBatch = 1_000
+
 type PastOf = (stream: string) => { floor: number; runs: readonly number[] }
 
 export class Background {
   readonly #pastOf: PastOf
   readonly #cursors = new Map<string, Cursor>()
   readonly #streams = new Set<string>()
+  /** The streams that have a record on disk, with the floor in it. */
+  readonly #floors = new Map<string, number>()
+  /** Those whose record says nothing any more. */
+  readonly #stale = new Set<string>()
   #unneeded: number[] = []
   /** How many of `#unneeded` are deleted, and how many may be: what their streams dropped is written first. */
   #deleted = 0
@@ -29,8 +36,9 @@ export class Background {
   }
 
   /** Goes on where the last run of the broker ended. */
-  start(lastBatch: number, unneeded: readonly number[]): void {
+  start(lastBatch: number, unneeded: readonly number[], floors: ReadonlyMap<string, number>): void {
     this.#batch = lastBatch
+    for (const [stream, floor] of floors) this.#floors.set(stream, floor)
     this.#unneeded = this.#unneeded.concat(unneeded)
   }
 
@@ -41,7 +49,7 @@ export class Background {
 
   /** Deletes are left for another batch. */
   get hasMore(): boolean {
-    return this.#unneeded.length > this.#deleted
+    return this.#unneeded.length > this.#deleted || this.#stale.size > 0
   }
 
   putCursor(clientId: string, cursor: Cursor): void {
@@ -65,6 +73,22 @@ export class Background {
 
   rememberStream(stream: string): void {
     this.#streams.add(stream)
+    this.#stale.delete(stream)
+  }
+
+  /**
+   * Deletes the records of streams that only speak of messages below `firstSequence`, because none of those is left. In
+   * steps; after the last one the store is to write a batch.
+   */
+  *forgetStreams(firstSequence: number): IterableIterator<undefined> {
+    let checked = 0
+    for (const [stream, floor] of this.#floors) {
+      if (floor < firstSequence && !this.#streams.has(stream) && this.#pastOf(stream).runs.length === 0) {
+        this.#stale.add(stream)
+      }
+      checked += 1
+      if (checked % staleInBatch === 0) yield undefined
+    }
   }
 
   /** The next batch takes the cursors, however short ago they were written: the store closes. */
@@ -109,6 +133,7 @@ export class Background {
     for (const stream of this.#streams) {
       const { floor, runs } = this.#pastOf(stream)
       const key = keys.streamKey(stream)
+      this.#floors.set(stream, floor)
       batch.state.push({ type: 'put', key, value: records.encodeNumbers(key, [floor, ...runs]) })
     }
     this.#streams.clear()
@@ -119,10 +144,23 @@ export class Background {
     for (; this.#deleted < end; this.#deleted += 1) {
       batch.state.push({ type: 'del', key: keys.messageKey(this.#unneeded[this.#deleted]!) })
     }
+    // Only now: without its record a stream would hold its old messages again if they came back with a crash.
+    if (this.#deleted === this.#unneeded.length) this.#collectStale(batch)
     if (this.#deleted > 4_096 && this.#deleted * 2 > this.#unneeded.length) {
       this.#unneeded = this.#unneeded.slice(this.#deleted)
       this.#deletable -= this.#deleted
       this.#deleted = 0
+    }
+  }
+
+  #collectStale(batch: Batch): void {
+    let left = staleInBatch
+    for (const stream of this.#stale) {
+      if (left === 0) return
+      left -= 1
+      this.#stale.delete(stream)
+      this.#floors.delete(stream)
+      batch.state.push({ type: 'del', key: keys.streamKey(stream) })
     }
   }
 }

@@ -23,6 +23,13 @@ const options = {
   cacheSize: 32 * 1_048_576,
 } as const
 
+/** What `level` has on Node and does not declare, because it runs in browsers too. */
+interface Native {
+  getProperty(name: string): string
+  approximateSize(start: Buffer, end: Buffer): Promise<number>
+  compactRange(start: Buffer, end: Buffer): Promise<void>
+}
+
 export class Database {
   readonly #path: string
   readonly #level: Level<Buffer, Buffer>
@@ -93,6 +100,18 @@ export class Database {
     return this.#level.keys(range).all()
   }
 
+  /** About how many bytes of the tables a range takes; what is only in the log is not in it. */
+  async sizeOf({ gte, lt }: KeyRange): Promise<number> {
+    await this.#opened
+    return this.#native.approximateSize(gte, lt)
+  }
+
+  /** Rewrites the tables of a range without what was deleted. Writes go on meanwhile. */
+  async compact({ gte, lt }: KeyRange): Promise<void> {
+    await this.#opened
+    await this.#native.compactRange(gte, lt)
+  }
+
   /** Throws DamagedRecord. LevelDB reads a damaged block as if it held other records, or fewer. */
   async checkTables(): Promise<void> {
     for (const number of this.#tableNumbers()) {
@@ -106,10 +125,15 @@ export class Database {
     }
   }
 
+  get #native(): Native {
+    return this.#level as unknown as Native
+  }
+
   /** Only tables that are in use: others are left over from a process that ended while it wrote them. */
   #tableNumbers(): number[] {
-    const level = this.#level as unknown as { getProperty(name: string): string }
-    return [...level.getProperty('leveldb.sstables').matchAll(/^ (\d+):\d+\[/gm)].map(([, number]) => Number(number))
+    return [...this.#native.getProperty('leveldb.sstables').matchAll(/^ (\d+):\d+\[/gm)].map(([, number]) =>
+      Number(number),
+    )
   }
 
   /** All records of a range in the order of their keys, in steps. */

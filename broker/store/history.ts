@@ -21,10 +21,10 @@ export class History {
   readonly #rules: readonly HistoryRule[]
   readonly #conversations = new Map<string, Conversation>()
   /** History needs this message no longer. */
-  readonly #released: (sequence: number) => void
+  readonly #released: (sequence: number, bytes: number) => void
   readonly #now: () => number
 
-  constructor(rules: readonly HistoryRule[], released: (sequence: number) => void, now: () => number) {
+  constructor(rules: readonly HistoryRule[], released: (sequence: number, bytes: number) => void, now: () => number) {
     this.#rules = rules
     this.#released = released
     this.#now = now
@@ -55,7 +55,10 @@ export class History {
     if (conversation === undefined) return
     const { rule, ring } = conversation
     const oldest = rule.days === undefined ? 0 : this.#now() - rule.days * dayMs
-    while (ring.length > 0 && (isOver(rule, ring) || ring.firstPublishedAt! < oldest)) this.#released(ring.shift()!)
+    while (ring.length > 0 && (isOver(rule, ring) || ring.firstPublishedAt! < oldest)) {
+      const { firstBytes } = ring
+      this.#released(ring.shift()!, firstBytes)
+    }
     if (ring.length === 0) this.#conversations.delete(topic)
   }
 
@@ -66,6 +69,11 @@ export class History {
       while (ring?.last !== undefined && ring.last >= fromSequence) ring.pop()
       if (ring?.length === 0) this.#conversations.delete(topic)
     }
+  }
+
+  /** The oldest message of a conversation. */
+  firstOf(topic: string): number | undefined {
+    return this.#conversations.get(topic)?.ring.first
   }
 
   topics(): Iterable<string> {

@@ -5,6 +5,7 @@ import type { PluginLog } from '../plugin.ts'
 import { Background } from './background.ts'
 import { type Backup, backup, type DiskStore } from './backup.ts'
 import { type Batch, type Done, type Durability, GroupCommit } from './commit.ts'
+import { Compaction } from './compaction.ts'
 import { Database } from './database.ts'
 import { type DataFolder, openFolder } from './folder.ts'
 import { History, historyMark } from './history.ts'
@@ -33,7 +34,7 @@ import type {
 } from './store.ts'
 import { privateStream } from './store.ts'
 import { entryOverheadBytes, Streams } from './streams.ts'
-import { everyInterval } from './sweep.ts'
+import { everyInterval, type SweepWork } from './sweep.ts'
 
 export interface LevelStoreOptions {
   /** The data folder. */
@@ -55,11 +56,14 @@ export interface LevelStoreOptions {
 /** Sequence numbers are reserved in blocks: one write for each, and a hole of at most one after a crash. */
 const sequenceBlock = 65_536
 
+/** About what a session with a few subscriptions takes. */
+const sessionBytes = 512
+
 export function createLevelStore(options: LevelStoreOptions): DiskStore {
   return new LevelStore(options)
 }
 
-class LevelStore implements DiskStore {
+class LevelStore implements DiskStore, SweepWork {
   readonly #options: LevelStoreOptions
   readonly #now: () => number
   readonly #recent = new RecentMessages()
@@ -70,6 +74,7 @@ class LevelStore implements DiskStore {
   readonly #commit: GroupCommit
   readonly #state: SessionState
   readonly #reader: LogReader
+  readonly #compaction: Compaction
   #database: Database | undefined
   #folder: DataFolder | undefined
   #repair: Repair | undefined
@@ -86,9 +91,10 @@ class LevelStore implements DiskStore {
     this.#streams = new Streams(
       options.limits,
       {
-        released: (sequence) => {
+        released: (sequence, bytes) => {
           this.#recent.delete(sequence)
           this.#background.deleteMessage(sequence)
+          this.#compaction.deletedMessage(sequence, bytes)
           this.#commit.touch()
         },
         floorMoved: (stream) => {
@@ -98,7 +104,7 @@ class LevelStore implements DiskStore {
       },
       this.#now,
     )
-    const letGo = (sequence: number) => void this.#streams.letGo(sequence)
+    const letGo = (sequence: number, bytes: number) => void this.#streams.letGo(sequence, bytes)
     this.#history = new History(options.history ?? [], letGo, this.#now)
     this.#background = new Background((stream) => this.#streams.pastOf(stream, this.#lastSequence))
     this.#commit = new GroupCommit({
@@ -112,6 +118,7 @@ class LevelStore implements DiskStore {
     })
     this.#state = new SessionState(this.#commit, this.#background)
     this.#reader = new LogReader(this.#recent, () => this.#opened(), options.log)
+    this.#compaction = new Compaction(() => this.#opened(), options.log)
   }
 
   async open(): Promise<Recovered> {
@@ -124,7 +131,8 @@ class LevelStore implements DiskStore {
       this.#lastSequence = recovered.watermark
       this.#reserved = recovered.watermark
       this.#writtenSequence = recovered.watermark
-      this.#background.start(recovered.lastBatch, recovered.unneeded)
+      this.#background.start(recovered.lastBatch, recovered.unneeded, recovered.floors)
+      this.#compaction.deletedMessages(recovered.unneeded, recovered.unneededBytes)
       this.#database = database
       this.#folder = folder
       this.#repair = new Repair(folder.databasePath, database, this.#commit, log)
@@ -134,7 +142,7 @@ class LevelStore implements DiskStore {
         await database.write([this.#watermark(0)], true)
         await folder.markMade()
       } else await folder.noteBatch(recovered.lastBatch)
-      this.#stopSweep = everyInterval(this.#places, (topic) => this.#removeRetained(topic))
+      this.#stopSweep = everyInterval(this.#places, this)
       return recovered
     } catch (error) {
       await database.close()
@@ -157,6 +165,7 @@ class LevelStore implements DiskStore {
     await this.#flush()
     await this.#commit.drain()
     this.#commit.stop()
+    await this.#compaction.stop()
     await this.#repair?.quiet()
     await this.#database.close()
     this.#database = undefined
@@ -236,8 +245,9 @@ class LevelStore implements DiskStore {
     return readHistory(this.#history, filter, range, fetch, this.#now)
   }
 
-  streams(): Iterable<string> {
-    return this.#streams.names()
+  *streams(): IterableIterator<string> {
+    yield* this.#streams.names()
+    yield* this.#streams.emptyNames()
   }
 
   trim(stream: string, upTo: number): void {
@@ -250,6 +260,7 @@ class LevelStore implements DiskStore {
 
   deleteSession(clientId: string): void {
     this.#state.deleteSession(clientId)
+    this.#compaction.deleted('sessions', sessionBytes)
     this.#streams.trim(privateStream(clientId), this.#lastSequence)
   }
 
@@ -283,7 +294,7 @@ class LevelStore implements DiskStore {
 
   putRetained(message: Message): void {
     if (message.payload.length === 0) {
-      this.#removeRetained(message.topic)
+      this.dropRetained(message.topic)
       return
     }
     const key = keys.retainedKey(message.topic)
@@ -308,8 +319,16 @@ class LevelStore implements DiskStore {
     return this.#retained.countOf(username)
   }
 
-  #removeRetained(topic: string): void {
-    if (this.#retained.delete(topic)) this.#state.delete(keys.retainedKey(topic))
+  dropRetained(topic: string): void {
+    const bytes = this.#retained.delete(topic)
+    if (bytes === 0) return
+    this.#state.delete(keys.retainedKey(topic))
+    this.#compaction.deleted('retained', bytes)
+  }
+
+  *forgetBelow(firstSequence: number): IterableIterator<undefined> {
+    yield* this.#background.forgetStreams(firstSequence)
+    if (this.#background.hasMore) this.#commit.touch()
   }
 
   #watermark(sequence: number): { type: 'put'; key: Buffer; value: Buffer } {
@@ -325,6 +344,7 @@ class LevelStore implements DiskStore {
   /** The bounds are kept only now, so that a batch that fails pushes nothing out that was stored. */
   #written(batch: Batch): void {
     if (this.#background.hasMore) this.#commit.touch()
+    else this.#compaction.consider()
     const last = batch.messages[batch.messages.length - 1]
     if (last === undefined) return
     this.#writtenSequence = keys.sequenceOf(last.key)

@@ -42,14 +42,16 @@ class MemoryStore implements Store {
     this.#retained = new RetainedIndex(now)
     const released = (sequence: number) => void this.#messages.delete(sequence)
     this.#streams = new Streams(limits, { released, floorMoved: () => {} }, now)
-    this.#history = new History(history, (sequence) => void this.#streams.letGo(sequence), now)
+    this.#history = new History(history, (sequence, bytes) => void this.#streams.letGo(sequence, bytes), now)
   }
 
   async open(): Promise<Recovered> {
-    this.#stopSweep = everyInterval(
-      { streams: this.#streams, retained: this.#retained, history: this.#history },
-      (topic) => this.#retained.delete(topic),
-    )
+    const places = { streams: this.#streams, retained: this.#retained, history: this.#history }
+    this.#stopSweep = everyInterval(places, {
+      lastSequence: this.#lastSequence,
+      dropRetained: (topic) => void this.#retained.delete(topic),
+      forgetBelow: () => [],
+    })
     return { sessions: [], wills: new Map() }
   }
 
@@ -106,8 +108,9 @@ class MemoryStore implements Store {
     return readHistory(this.#history, filter, range, fetch, this.#now)
   }
 
-  streams(): Iterable<string> {
-    return this.#streams.names()
+  *streams(): IterableIterator<string> {
+    yield* this.#streams.names()
+    yield* this.#streams.emptyNames()
   }
 
   trim(stream: string, upTo: number): void {

@@ -18,6 +18,9 @@ export interface RecoveredStore extends Recovered {
   readonly lastBatch: number
   /** Messages that no stream holds: their deletion did not come to an end. */
   readonly unneeded: readonly number[]
+  readonly unneededBytes: number
+  /** Of the streams that have a record. */
+  readonly floors: ReadonlyMap<string, number>
 }
 
 /** Where what is found is put. */
@@ -35,7 +38,16 @@ export async function recover(
   { streams, retained, history }: RecoveryPlaces,
   log: PluginLog,
 ): Promise<RecoveredStore> {
-  if (isNew) return { watermark: 0, lastBatch: 0, unneeded: [], sessions: [], wills: new Map() }
+  if (isNew)
+    return {
+      watermark: 0,
+      lastBatch: 0,
+      unneeded: [],
+      unneededBytes: 0,
+      floors: new Map(),
+      sessions: [],
+      wills: new Map(),
+    }
   const recovery = new Recovery(streams, retained, history)
   try {
     await database.checkTables()
@@ -61,6 +73,7 @@ class Recovery {
   readonly #floors = new Map<string, number>()
   readonly #wills = new Map<string, WillRecord>()
   readonly #unneeded: number[] = []
+  #unneededBytes = 0
   readonly #damagedMessages: number[] = []
   #watermark: number | undefined
 
@@ -100,6 +113,8 @@ class Recovery {
       watermark: this.#watermark,
       lastBatch: lastOf(this.#batches, leastBatch),
       unneeded: this.#unneeded,
+      unneededBytes: this.#unneededBytes,
+      floors: this.#floors,
       wills: this.#wills,
       sessions: this.#sessions,
     }
@@ -119,8 +134,10 @@ class Recovery {
     const holding = names.filter((name) => name !== historyMark && sequence > (this.#floors.get(name) ?? 0))
     // A rule that is gone keeps nothing.
     const inHistory = names.includes(historyMark) && this.#history.append(topic(), sequence, bytes, publishedAt)
-    if (holding.length === 0 && !inHistory) this.#unneeded.push(sequence)
-    else this.#streams.append(sequence, holding, bytes, publishedAt, inHistory)
+    if (holding.length === 0 && !inHistory) {
+      this.#unneeded.push(sequence)
+      this.#unneededBytes += bytes
+    } else this.#streams.append(sequence, holding, bytes, publishedAt, inHistory)
   }
 
   #takeStream(key: Buffer, record: Buffer): void {

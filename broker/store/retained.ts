@@ -53,23 +53,24 @@ export class RetainedIndex {
     this.#perUser.set(username, this.countOf(username) + 1)
   }
 
-  /** True: there was one. */
-  delete(topic: string): boolean {
+  /** How many bytes there were. */
+  delete(topic: string): number {
     const levels = topic.split('/')
     const path = [this.#root]
     for (const level of levels) {
       const next = childOf(path[path.length - 1]!, level)
-      if (next === undefined) return false
+      if (next === undefined) return 0
       path.push(next)
     }
     const leaf = path[path.length - 1]!
-    if (leaf.record === undefined) return false
+    if (leaf.record === undefined) return 0
     this.#uncount(leaf)
+    const bytes = leaf.end - leaf.start
     leaf.record = undefined
     for (let depth = levels.length; depth > 0 && isBare(path[depth]!); depth -= 1) {
       removeChild(path[depth - 1]!, levels[depth - 1]!)
     }
-    return true
+    return bytes
   }
 
   get(topic: string): Message | undefined {

@@ -18,6 +18,10 @@ export class Ring {
     return this.#entries[this.#head * stride]
   }
 
+  get firstBytes(): number {
+    return this.#entries[this.#head * stride + 1] ?? 0
+  }
+
   get firstPublishedAt(): number | undefined {
     return this.#entries[this.#head * stride + 2]
   }

@@ -49,7 +49,7 @@ export interface Store {
    */
   readHistory(filter: string, range: HistoryRange): Promise<HistoryPage>
 
-  /** The streams that hold at least one message. */
+  /** The streams that hold at least one message, or remember that they dropped some. */
   streams(): Iterable<string>
   /** Everyone who reads this stream has passed `upTo`: give back the space. Not counted as a loss. */
   trim(stream: string, upTo: number): void

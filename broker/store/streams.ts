@@ -10,8 +10,8 @@ export interface Selection {
 }
 
 export interface StreamsEvents {
-  /** No stream holds this message any more. */
-  released(sequence: number): void
+  /** No stream holds this message any more; how many bytes it was. */
+  released(sequence: number, bytes: number): void
   /** The stream no longer holds a message that another one does, or it dropped one: worth remembering on disk. */
   floorMoved(stream: string): void
 }
@@ -77,9 +77,15 @@ export class Streams {
       if (dropped.length === 0) this.#dropped.delete(stream)
     }
     const ring = this.#rings.get(stream)
-    if (ring === undefined) return
+    if (ring === undefined) {
+      if (dropped !== undefined) this.#events.floorMoved(stream)
+      return
+    }
     let shared = false
-    while (ring.first !== undefined && ring.first <= upTo) shared = this.letGo(ring.shift()!) || shared
+    while (ring.first !== undefined && ring.first <= upTo) {
+      const { firstBytes } = ring
+      shared = this.letGo(ring.shift()!, firstBytes) || shared
+    }
     if (ring.length === 0) this.#rings.delete(stream)
     if (shared || dropped !== undefined) this.#events.floorMoved(stream)
   }
@@ -134,6 +140,16 @@ export class Streams {
     return this.#rings.keys()
   }
 
+  /** The streams that hold nothing and remember what they dropped: its readers may have passed it. */
+  *emptyNames(): IterableIterator<string> {
+    for (const stream of this.#dropped.keys()) if (!this.#rings.has(stream)) yield stream
+  }
+
+  /** The oldest message of a stream. */
+  firstOf(stream: string): number | undefined {
+    return this.#rings.get(stream)?.first
+  }
+
   get totalMessages(): number {
     let total = 0
     for (const ring of this.#rings.values()) total += ring.length
@@ -154,12 +170,12 @@ export class Streams {
   }
 
   /** One that held the message does no longer. True: another one still does. */
-  letGo(sequence: number): boolean {
+  letGo(sequence: number, bytes: number): boolean {
     const holders = this.#holders.get(sequence) ?? 1
     if (holders > 2) this.#holders.set(sequence, holders - 1)
     else this.#holders.delete(sequence)
     if (holders > 1) return true
-    this.#events.released(sequence)
+    this.#events.released(sequence, bytes)
     return false
   }
 
@@ -177,6 +193,7 @@ export class Streams {
   }
 
   #drop(stream: string, ring: Ring): void {
+    const { firstBytes } = ring
     const sequence = ring.shift()!
     let dropped = this.#dropped.get(stream)
     if (dropped === undefined) {
@@ -187,7 +204,7 @@ export class Streams {
     dropped.add(sequence)
     if (this.#droppedRuns > rememberedRunsInAll && dropped.length > newestRuns * 2) dropped.condense(newestRuns)
     this.#droppedRuns += dropped.length
-    this.letGo(sequence)
+    this.letGo(sequence, firstBytes)
   }
 
   #missing({ stream, after, upTo }: StreamPosition, through: number): Missing {

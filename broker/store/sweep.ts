@@ -4,8 +4,16 @@ import type { RecoveryPlaces } from './recover.ts'
 const intervalMs = 60_000
 const streamsPerStep = 1_000
 
-/** Starts the sweep; the answer stops it. `dropRetained` removes the retained message of a topic that has expired. */
-export function everyInterval(places: RecoveryPlaces, dropRetained: (topic: string) => void): () => void {
+export interface SweepWork {
+  readonly lastSequence: number
+  /** Removes the retained message of a topic that has expired. */
+  dropRetained(topic: string): void
+  /** No message below this sequence number is left. In steps. */
+  forgetBelow(firstSequence: number): Iterable<undefined>
+}
+
+/** Starts the sweep; the answer stops it. */
+export function everyInterval(places: RecoveryPlaces, work: SweepWork): () => void {
   let stopped = false
   let timer = setTimeout(start, intervalMs).unref()
   return () => {
@@ -14,7 +22,7 @@ export function everyInterval(places: RecoveryPlaces, dropRetained: (topic: stri
   }
 
   function start(): void {
-    const steps = sweep(places, dropRetained)
+    const steps = sweep(places, work)
     const step = () => {
       if (stopped) return
       if (steps.next().done === true) timer = setTimeout(start, intervalMs).unref()
@@ -25,24 +33,26 @@ export function everyInterval(places: RecoveryPlaces, dropRetained: (topic: stri
 }
 
 /** One whole sweep; each step is short. */
-export function* sweep(
-  { streams, retained, history }: RecoveryPlaces,
-  dropRetained: (topic: string) => void,
-): IterableIterator<undefined> {
+export function* sweep({ streams, retained, history }: RecoveryPlaces, work: SweepWork): IterableIterator<undefined> {
   let checked = 0
+  // What comes from here on has higher numbers.
+  let first = work.lastSequence + 1
   for (const stream of streams.names()) {
     streams.enforceAge(stream)
+    first = Math.min(first, streams.firstOf(stream) ?? first)
     checked += 1
     if (checked % streamsPerStep === 0) yield undefined
   }
   for (const topic of history.topics()) {
     history.enforce(topic)
+    first = Math.min(first, history.firstOf(topic) ?? first)
     checked += 1
     if (checked % streamsPerStep === 0) yield undefined
   }
+  yield* work.forgetBelow(first)
   if (retained.expiring === 0) return
   for (const topic of retained.expired()) {
     if (topic === undefined) yield undefined
-    else dropRetained(topic)
+    else work.dropRetained(topic)
   }
 }

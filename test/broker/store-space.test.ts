@@ -86,6 +86,7 @@ test('space: the record of a stream goes when none of its old messages is left',
   await store.close()
   assert.deepEqual(await streamRecords(path), ['f#', 'fa'])
   store = await open(path, testLimits)
+  store.trim('b', store.append(messageOf('b', 'y'), ['b']) - 1)
   await sweepNow(store)
   await store.close()
   assert.deepEqual(await streamRecords(path), [])

@@ -1,0 +1,111 @@
+// The cluster contract: what the engine asks of the other nodes. A broker without a cluster has none of it.
+import type { Message } from '../message.ts'
+import type { ClientInfo } from '../plugin.ts'
+import type { Recovered, SessionRecord, Store, SubscriptionRecord, WillRecord } from '../store/store.ts'
+
+export interface Cluster {
+  readonly routing: Routing
+  readonly moves: SessionMoves
+  readonly wills: ClusterWills
+  /** Joins. Resolves when the node serves with the others, or, while Redis is away, alone until it comes back. */
+  start(house: ClusterHouse, recovered: Recovered): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Which messages go to which nodes. */
+export interface Routing {
+  /** A filter of this node got or lost members, here or in a group. Cheap: looked at in the next turn of the loop. */
+  changed(filter: string): void
+  /** Resolves when all live nodes know every filter of this node, after at most 2 s, at once while Redis is away. */
+  settled(): Promise<void>
+  /** For a message that was published here. Undefined: no other node wants it. */
+  route(message: Message): RemoteRoute | undefined
+  /** Connected members of a shared group on other nodes: the node whose turn it is; else one with members that are away. */
+  pickShared(
+    share: string,
+    filter: string,
+    topic: string,
+  ): { readonly node: string; readonly online: boolean } | undefined
+  /** The groups of other nodes whose filter matches, by filter and name, for groups that have no member here. */
+  sharedElsewhere(topic: string): readonly SharedGroupName[]
+  /** By QoS 0, at most once. */
+  sendLive(message: Message, nodes: readonly string[]): void
+  /** It was appended under these nodes' streams and is durable here: calls back when it is in Redis, or Redis is away. */
+  whenForwarded(sequence: number, nodes: readonly string[], done: () => void): void
+}
+
+export interface SharedGroupName {
+  readonly share: string
+  readonly filter: string
+}
+
+export interface RemoteRoute {
+  /** They get it by the log; for each, `nodeStream(node)` is one of the streams that it is appended under. */
+  readonly stored: readonly string[]
+  /** They get it by QoS 0. */
+  readonly live: readonly string[]
+}
+
+/** The internal stream of what another node still has to get. No filter begins with U+0001 on this node's wire. */
+export function nodeStream(node: string): string {
+  return `\u0001${node}`
+}
+
+/** Who owns which session, and how it comes here. */
+export interface SessionMoves {
+  /**
+   * Before a CONNECT is opened: makes this node the owner. The session of another node is taken over, and what it holds
+   * is on its way here. Rejects with OrioleError when another node claimed it meanwhile.
+   */
+  claim(clientId: string, info: ClientInfo, cleanStart: boolean): Promise<Claimed>
+  /** The session ended here. */
+  ended(clientId: string): void
+}
+
+export interface Claimed {
+  readonly epoch: number
+}
+
+/** Wills of clients that are connected here, kept where survivors find them. */
+export interface ClusterWills {
+  put(clientId: string, will: WillRecord): void
+  delete(clientId: string): void
+  /** May this node publish it? Resolves when it is known; false: a survivor did. */
+  take(clientId: string): Promise<boolean>
+}
+
+/** What the cluster needs of the engine. */
+export interface ClusterHouse {
+  readonly store: Store
+  /** Every local filter with its members, for the first interest of this node. */
+  interest(): Iterable<LocalInterest>
+  interestOf(filter: string): LocalInterest | undefined
+  /**
+   * A message from another node: retained, log and local receivers, as one published here, but never forwarded again.
+   * `via` set: for one member of this shared group alone. Resolves after the commit; rejects when it was not stored.
+   */
+  deliver(message: Message): Promise<void>
+  /** Closes the connection of this client, if it is here. */
+  disconnect(clientId: string, why: 'taken-over' | 'kicked', phrase: string): boolean
+}
+
+export interface LocalInterest {
+  readonly filter: string
+  /** Outside of groups; undefined: only groups hold it. 1: at least one member with QoS 1 or 2. */
+  readonly qos: 0 | 1 | undefined
+  readonly groups: readonly LocalGroup[]
+}
+
+export interface LocalGroup {
+  readonly share: string
+  readonly online: number
+  /** Members that are away and for whom messages are kept. */
+  readonly queueing: number
+}
+
+/** All of a session but its unread messages. */
+export interface SessionState {
+  readonly session: SessionRecord
+  readonly subscriptions: readonly SubscriptionRecord[]
+  readonly inbound: readonly number[]
+}

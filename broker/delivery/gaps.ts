@@ -44,6 +44,11 @@ export class Gaps {
     return this.#skipped > 0
   }
 
+  /** All was told, and the client has it. */
+  get isOver(): boolean {
+    return !this.isPending && this.#carried.length === 0
+  }
+
   /** The cursor stays at or below this place. */
   heldAt(link: Link | undefined): number {
     let held = Number.POSITIVE_INFINITY
@@ -61,7 +66,7 @@ export class Gaps {
 
   /** The event, if the session holds a subscription for it and it fits; undefined: nothing was sent. */
   sendEvent(house: DeliveryHouse, link: Link): Delivery | undefined {
-    if (!link.hasRoom) return undefined
+    if (!this.isPending || !link.hasRoom) return undefined
     for (const named of [namedFilters, 0]) {
       const message = eventOf(this.#skipped, this.#named(named))
       const terms = this.#eventTerms(message)

@@ -266,9 +266,10 @@ export class Outbox {
   }
 
   #tellGaps(link: Link): void {
-    if (this.#gaps?.isPending !== true) return
+    if (this.#gaps === undefined) return
     const event = this.#gaps.sendEvent(this.#house, link)
     if (event !== undefined) this.#told(event)
+    if (this.#gaps?.isOver === true) this.#gaps = undefined
   }
 
   #told(delivery: Delivery): void {

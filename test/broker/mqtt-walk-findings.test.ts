@@ -140,6 +140,33 @@ test(
 )
 
 test(
+  'subscribe: what was queued before its subscription was lowered to QoS 0 is not lost by a restart',
+  deadline,
+  async (t) => {
+    const { broker, again } = await startStored(t)
+    const reader = await connectRaw(t, broker.port(), kept('reader'))
+    await reader.subscribe('a/#', { qos: 1 })
+    await reader.leave()
+    // Another session keeps the stream filled.
+    const other = await connectRaw(t, broker.port(), kept('other'))
+    await other.subscribe('a/#', { qos: 1 })
+    await other.leave()
+    const publisher = await connectRaw(t, broker.port())
+    for (const text of ['1', '2', '3']) await publisher.publishAcknowledged('a/b', text)
+    const narrow = { properties: { sessionExpiryInterval: 3600, receiveMaximum: 1 } }
+    const back = await connectRaw(t, broker.port(), { ...kept('reader'), ...narrow })
+    assert.equal(textOf(await back.expect('publish')), '1')
+    await back.subscribe('a/#', { qos: 0, rh: 2 })
+    await back.cut()
+    await publisher.publishAcknowledged('a/b', 'nobody keeps this for it')
+    const restarted = await again()
+    const last = await connectRaw(t, restarted.port(), { ...kept('reader'), answers: true })
+    assert.deepEqual(await last.texts(3), ['1', '2', '3'])
+    await last.nothing()
+  },
+)
+
+test(
   'no local: a message that it held back stays held back when the subscription gives it up later',
   deadline,
   async (t) => {

@@ -56,8 +56,8 @@ export function storeSurvivalContract(test: StoreTest): void {
     store.putCursor('ab', { position: 1, done: [], inflight: [] })
     store.putSession(sessionOf('b'))
     store.putSubscription('b', subscriptionOf('gone'))
-    store.putSubscription('b', subscriptionOf('stays', { qos: 0 }))
     store.putSubscription('b', subscriptionOf('stays', { qos: 2 }))
+    store.putSubscription('b', subscriptionOf('stays', { qos: 0, keptUntil: 2 ** 40 }))
     store.deleteSubscription('b', 'gone')
     await committed(store)
     const sessions = sessionsOf((await reopen()).recovered)
@@ -77,7 +77,12 @@ export function storeSurvivalContract(test: StoreTest): void {
         cursor: { position: 1, done: [], inflight: [] },
         inbound: [],
       },
-      { session: sessionOf('b'), subscriptions: [subscriptionOf('stays', { qos: 2 })], cursor: undefined, inbound: [] },
+      {
+        session: sessionOf('b'),
+        subscriptions: [subscriptionOf('stays', { qos: 0, keptUntil: 2 ** 40 })],
+        cursor: undefined,
+        inbound: [],
+      },
     ])
   })
 

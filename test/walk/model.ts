@@ -303,8 +303,6 @@ export class Model {
     for (const owed of [...session.owed, ...session.done]) {
       for (const option of owed.options) {
         for (const way of waysNow(session, owed, option.message)) {
-          // Lowered to QoS 0: the broker knows until it ends that the message waits.
-          if (way.qos < qosOf(owed)) owed.abandoned = true
           option.ways.push(owed.state === 'waiting' ? way : { ...way, qos: qosOf(owed) })
           // What was not kept, because it was for QoS 0, may stay at QoS 0.
           if (option.ways.some(({ qos }) => qos === 0)) option.ways.push({ ...way, qos: 0 })

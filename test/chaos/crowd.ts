@@ -11,6 +11,8 @@ export interface CrowdBroker {
   readonly broker: BrokerProcess
   /** Starts it again, on the same port. */
   restart(): Promise<CrowdBroker>
+  /** `work`, or an error when the broker ends before it: whoever waits for it would wait for ever. */
+  during<Result>(work: Promise<Result>): Promise<Result>
 }
 
 export interface CrowdConfig {
@@ -39,20 +41,35 @@ async function start(t: Cleanup, folder: string, config: CrowdConfig, wantedPort
 listeners: [{ name: tcp, type: tcp, port: ${wantedPort} }]
 store: { type: level, path: data }
 admin: { enabled: false }
-log: { level: warn, format: json }
+log: { level: info, format: json }
 limits: ${limits}
 plugins: ${plugins}
-`.replace('level: warn', 'level: info'),
+`,
   )
   const broker = await spawnBroker(t, 'oriole.yaml', folder)
   const port = Number(new URL(broker.urls[0]!).port)
-  return { folder, port, broker, restart: () => start(t, folder, config, port) }
+  const ended = new Promise<never>((_resolve, reject) => {
+    broker.child.once('exit', (code, signal) => {
+      reject(new Error(`the broker ended with ${code ?? signal}:\n${broker.output().slice(-2000)}`))
+    })
+  })
+  ended.catch(() => {})
+  return {
+    folder,
+    port,
+    broker,
+    restart: () => start(t, folder, config, port),
+    during: (work) => Promise.race([work, ended]),
+  }
 }
 
-/** Resident memory of a process, in MB. Linux tells it; elsewhere it is 0, and no bound is looked at. */
-export async function residentMb(pid: number | undefined): Promise<number> {
+/**
+ * Memory of a process, in MB, without the files that LevelDB maps, which the kernel takes back when it likes. Linux
+ * tells it; elsewhere it is 0, and no bound is looked at.
+ */
+export async function memoryMb(pid: number | undefined): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
-  return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024)
+  return Math.round(Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024)
 }
 
 export async function connectAll(t: Cleanup, options: readonly LightOptions[]): Promise<LightClient[]> {
@@ -74,19 +91,19 @@ export class Pair {
   readonly subscriber: LightClient
   readonly #topic: string
   readonly #qos: 0 | 1
-  readonly #latencies: Latencies
+  readonly #latencies: readonly Latencies[]
   #sent = 0
   readonly #acknowledged = new Set<number>()
   readonly #received = new Set<number>()
 
-  constructor(port: number, name: string, qos: 0 | 1, latencies: Latencies) {
+  constructor(port: number, name: string, qos: 0 | 1, latencies: readonly Latencies[]) {
     this.#topic = `pair/${name}`
     this.#qos = qos
     this.#latencies = latencies
     this.publisher = new LightClient({ port, clientId: `publisher ${name}` })
     this.subscriber = new LightClient({ port, clientId: `subscriber ${name}`, clean: qos === 0 })
     this.subscriber.onMessage = (_topic, payload) => {
-      this.#latencies.note(payload)
+      for (const latencies of this.#latencies) latencies.note(payload)
       this.#received.add(numberOf(payload))
     }
   }
@@ -121,18 +138,23 @@ export class Pair {
   }
 }
 
+export interface Pairs {
+  /** Of all pairs. */
+  readonly latencies: Latencies
+  /** Of those with QoS 0, and of those with QoS 1, which wait for the disk. */
+  readonly latenciesByQos: readonly [Latencies, Latencies]
+  readonly pairs: readonly Pair[]
+  stop(): void
+}
+
 /** Every second one QoS 1. Each sends `perS` messages a second, not all in one tick, until it is stopped. */
-export async function startPairs(
-  t: Cleanup,
-  port: number,
-  pairs: number,
-  perS: number,
-): Promise<{ readonly latencies: Latencies; readonly pairs: readonly Pair[]; stop(): void }> {
+export async function startPairs(t: Cleanup, port: number, pairs: number, perS: number): Promise<Pairs> {
   const latencies = new Latencies()
-  const all = Array.from(
-    { length: pairs },
-    (_, index) => new Pair(port, `${index}`, index % 2 === 0 ? 0 : 1, latencies),
-  )
+  const latenciesByQos = [new Latencies(), new Latencies()] as const
+  const all = Array.from({ length: pairs }, (_, index) => {
+    const qos = index % 2 === 0 ? 0 : 1
+    return new Pair(port, `${index}`, qos, [latencies, latenciesByQos[qos]])
+  })
   t.after(() => {
     for (const pair of all) pair.destroy()
   })
@@ -151,7 +173,7 @@ export async function startPairs(
   }, 5)
   const stop = (): void => clearInterval(timer)
   t.after(stop)
-  return { latencies, pairs: all, stop }
+  return { latencies, latenciesByQos, pairs: all, stop }
 }
 
 /** Resolves when this is so; looks every 20 ms, because what is waited for happens in another process. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Cleanup } from '../helpers/broker.ts'
-import { connectAll, residentMb, startCrowdBroker, until } from './crowd.ts'
+import { type CrowdBroker, connectAll, memoryMb, startCrowdBroker, until } from './crowd.ts'
 import { Latencies, numberOf, stamped } from './latencies.ts'
 import { LightClient } from './light-client.ts'
 
@@ -38,7 +38,14 @@ export async function frozenRun(t: Cleanup, options: FrozenOptions): Promise<Fro
 
 async function oneRun(t: Cleanup, qos: 0 | 1, options: FrozenOptions): Promise<FrozenReport> {
   const limits = `{ outputLowBytes: ${lowBytes}, queueMessages: 1000000, queueBytes: 4000000000 }`
-  const { broker, port } = await startCrowdBroker(t, { limits })
+  const crowd = await startCrowdBroker(t, { limits })
+  const report = await crowd.during(measure(t, crowd, qos, options))
+  await crowd.broker.kill('SIGTERM')
+  return report
+}
+
+async function measure(t: Cleanup, crowd: CrowdBroker, qos: 0 | 1, options: FrozenOptions): Promise<FrozenReport> {
+  const { broker, port } = crowd
   const latencies = new Latencies()
   let delivered = 0
   const others = await connectAll(
@@ -76,7 +83,7 @@ async function oneRun(t: Cleanup, qos: 0 | 1, options: FrozenOptions): Promise<F
   await wait(options.frozenS * 1000)
   load.fill(false)
   const p99FrozenMs = latencies.percentile(0.99)
-  const memoryMb = await residentMb(broker.child.pid)
+  const usedMb = await memoryMb(broker.child.pid)
   load.stop()
   await until('the publisher is acknowledged', () => publisher.unacknowledged === 0, 60_000)
   assert.ok(p99FrozenMs < options.p99MaxMs, `p99 of the others: ${p99FrozenMs} ms, before ${p99BeforeMs} ms`)
@@ -88,11 +95,10 @@ async function oneRun(t: Cleanup, qos: 0 | 1, options: FrozenOptions): Promise<F
   if (qos === 1) await gets(frozen, received, load.acknowledged)
   else await until('QoS 0 comes again', () => received.hot.length > hotBefore, 30_000)
   if (qos === 0) assert.ok(received.filler.length < load.sent.filler, 'nothing was dropped: it was not slow')
-  assert.ok(memoryMb < 400, `${memoryMb} MB`)
+  assert.ok(usedMb < 400, `${usedMb} MB`)
   const later = received.hot.length - hotBefore
   for (const client of [...others, frozen, publisher]) client.destroy()
-  await broker.kill('SIGTERM')
-  return { qos, p99BeforeMs, p99FrozenMs, delivered, later, memoryMb }
+  return { qos, p99BeforeMs, p99FrozenMs, delivered, later, memoryMb: usedMb }
 }
 
 interface Counted {

@@ -1,12 +1,16 @@
 // Wills: kept from CONNECT on, published once when their client is gone, also when it died with the broker
 // (MQTT-3.1.2-7 … -10, MQTT-3.1.3-9).
+import { Fifo } from '../delivery/fifo.ts'
 import type { HookRunner } from '../hooks.ts'
 import type { Message } from '../message.ts'
 import type { Counts } from '../metrics/counts.ts'
-import type { ClientInfo, PluginLog } from '../plugin.ts'
+import type { ClientInfo, Decision, PluginLog } from '../plugin.ts'
 import { publishedNow } from '../protocol/will-message.ts'
 import type { Store, WillRecord } from '../store/store.ts'
 import { Deadlines } from './deadlines.ts'
+
+/** How long wills are published before others have their turn. */
+const turnMs = 10
 
 export interface WillsHouse {
   readonly store: Store
@@ -26,6 +30,9 @@ export class Wills {
   readonly #house: WillsHouse
   readonly #armed = new Map<string, Armed>()
   readonly #due = new Deadlines<Armed>()
+  /** To be published; those who left together take turns with the living. They are in the store until then. */
+  readonly #fired = new Fifo<Armed>()
+  #publishing = false
 
   constructor(house: WillsHouse) {
     this.#house = house
@@ -66,13 +73,16 @@ export class Wills {
     else this.#delay(armed, Date.now() + delayS * 1000)
   }
 
-  /** Publishes the will now, if there is one. */
+  /** Publishes the will, if there is one, in the next turn of the loop. */
   fire(clientId: string): void {
     const armed = this.#armed.get(clientId)
     if (armed === undefined) return
     this.#armed.delete(clientId)
     this.#due.clear(armed)
-    void this.#publish(armed)
+    this.#fired.push(armed)
+    if (this.#publishing) return
+    this.#publishing = true
+    setImmediate(() => this.#publishSome())
   }
 
   fireDue(now: number): void {
@@ -84,21 +94,47 @@ export class Wills {
     this.#house.store.putWill(armed.clientId, { ...armed.will, firesAt })
   }
 
+  /** Ten thousand who leave at once cost their wills a second, and nobody else more than a turn. */
+  #publishSome(): void {
+    const endsAt = performance.now() + turnMs
+    do {
+      const armed = this.#fired.shift()
+      if (armed === undefined) {
+        this.#publishing = false
+        return
+      }
+      this.#ask(armed)
+    } while (performance.now() < endsAt)
+    setImmediate(() => this.#publishSome())
+  }
+
   /** Rights may have changed since CONNECT: asked again. The hooks never throw. */
-  async #publish({ clientId, will, info }: Armed): Promise<void> {
+  #ask(armed: Armed): void {
+    const { topic, qos, retain } = armed.will.message
+    const decision = this.#house.hooks.authorizePublish(armed.info, { topic, qos, retain, will: true })
+    if (decision instanceof Promise) void decision.then((answer) => this.#decided(armed, answer))
+    else this.#decided(armed, decision)
+  }
+
+  #decided({ clientId, will, info }: Armed, decision: Decision): void {
     const { message } = will
-    const question = { topic: message.topic, qos: message.qos, retain: message.retain, will: true }
-    const decision = await this.#house.hooks.authorizePublish(info, question)
     if (!decision.allow) {
       this.#house.counts.aclDenied.will += 1
       this.#house.log.info({ clientId, topic: message.topic, because: decision.because }, 'will refused')
-      return this.#forget(clientId)
+      this.#forget(clientId)
+      return
     }
     const { onPublish } = this.#house.hooks
-    const changed = onPublish === undefined ? publishedNow(message) : await onPublish(publishedNow(message), info)
-    if (changed !== null) {
+    const changed = onPublish === undefined ? publishedNow(message) : onPublish(publishedNow(message), info)
+    if (changed instanceof Promise) void changed.then((answer) => this.#publish(clientId, answer))
+    else this.#publish(clientId, changed)
+  }
+
+  /** Null: a plugin dropped it. */
+  #publish(clientId: string, message: Message | null): void {
+    if (message !== null) {
       this.#house.counts.willsPublished += 1
-      this.#house.publish(changed)
+      this.#house.publish(message)
     }
     this.#forget(clientId)
   }

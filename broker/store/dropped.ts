@@ -12,11 +12,13 @@ export const rememberedRuns = 16_384
 export const newestRuns = 128
 const blurredRuns = 32
 
-/** Messages that were dropped; one for which `count` is less than its numbers is blurred. */
+/** Messages that were dropped. */
 export interface Run {
   readonly first: number
   readonly last: number
   readonly count: number
+  /** False: blurred, and not every number between first and last was dropped. */
+  readonly isSolid: boolean
 }
 
 /**
@@ -58,17 +60,17 @@ export class Dropped {
     this.#runs = condense(this.#runs, newest)
   }
 
-  /** What was dropped above `after` and not above `through`, each run cut to this range. */
+  /** What was dropped above `after` and not above `through`, each run cut to this range; nothing if that is empty. */
   *between(after: number, through: number): IterableIterator<Run> {
     const runs = this.#runs
     for (let index = this.#firstAbove(after); index < runs.length; index += stride) {
-      const [first, last, count] = [runs[index]!, runs[index + 1]!, runs[index + 2]!]
+      const [first, last, all] = [runs[index]!, runs[index + 1]!, runs[index + 2]!]
       if (first > through) return
-      const above = shareAfter(first, last, count, after)
-      const beyond = last <= through ? 0 : shareAfter(first, last, count, through)
-      if (above > beyond) {
-        yield { first: Math.max(first, after + 1), last: Math.min(last, through), count: above - beyond }
-      }
+      const beyond = last <= through ? 0 : shareAfter(first, last, all, through)
+      const count = shareAfter(first, last, all, after) - beyond
+      if (count <= 0) continue
+      // A part of a blurred run may have as many as it has numbers, and is blurred all the same.
+      yield { first: Math.max(first, after + 1), last: Math.min(last, through), count, isSolid: isSolid(runs, index) }
     }
   }
 
@@ -78,8 +80,11 @@ export class Dropped {
     if (index > 0) this.#runs = this.#runs.slice(index)
     const [first, last, count] = this.#runs
     if (first === undefined || first > upTo) return
-    this.#runs[0] = upTo + 1
-    this.#runs[2] = shareAfter(first, last!, count!, upTo)
+    const left = shareAfter(first, last!, count!, upTo)
+    // What is left of a blurred run stays blurred, also if it has as many as it has numbers.
+    const staysBlurred = left === last! - upTo && !isSolid(this.#runs, 0)
+    this.#runs[0] = staysBlurred ? upTo : upTo + 1
+    this.#runs[2] = left
   }
 
   /** Where the first run stands whose end is above this sequence number. */

@@ -30,13 +30,13 @@ export function skippedOf(streams: readonly Missing[], has: ReadonlySet<number>)
     dropped === undefined ? [] : [...dropped.between(after, through)],
   )
   if (runs.every(({ length }) => length === 0)) return nothingSkipped
-  const all = joined(runs.flat().filter(isSolid))
+  const all = joined(runs.flat().filter(({ isSolid }) => isSolid))
   const given = givenAnyway(streams, all, has)
   const gaps: Gap[] = []
   let messages = countOf(all) - given.length
   for (const [index, ofStream] of runs.entries()) {
-    for (const run of ofStream) if (!isSolid(run)) messages += run.count
-    const solid = ofStream.filter(isSolid)
+    for (const run of ofStream) if (!run.isSolid) messages += run.count
+    const solid = ofStream.filter(({ isSolid }) => isSolid)
     const missed = countOf(ofStream) - given.filter((sequence) => isIn(solid, sequence)).length
     if (missed > 0) gaps.push({ stream: streams[index]!.stream, messages: missed })
   }
@@ -71,17 +71,14 @@ function givenAnyway(streams: readonly Missing[], all: readonly Run[], has: Read
   return [...given]
 }
 
-function isSolid({ first, last, count }: Run): boolean {
-  return last - first + 1 === count
-}
-
 /** Overlapping runs as one. */
 function joined(runs: readonly Run[]): Run[] {
   const sorted = [...runs].sort((a, b) => a.first - b.first)
-  const result: { first: number; last: number; count: number }[] = []
+  const result: { first: number; last: number; count: number; isSolid: boolean }[] = []
   for (const { first, last } of sorted) {
     const before = result[result.length - 1]
-    if (before === undefined || first > before.last) result.push({ first, last, count: last - first + 1 })
+    if (before === undefined || first > before.last)
+      result.push({ first, last, count: last - first + 1, isSolid: true })
     else if (last > before.last) {
       before.last = last
       before.count = last - before.first + 1

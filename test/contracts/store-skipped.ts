@@ -54,6 +54,26 @@ export function storeSkippedContract(test: StoreTest): void {
     }
   })
 
+  test('more breaks in the log than are remembered over a restart blur nothing for who missed all', async (t, made) => {
+    const { store, reopen } = made
+    if (reopen === undefined) return t.skip('this store keeps nothing')
+    const quiet: string[] = []
+    for (let n = 0; n < 4_000; n += 1) {
+      store.append(messageOf('t', `${n}`), ['noisy'])
+      if (n % 20 !== 19) continue
+      // Ten fit into each, so that none of these falls off.
+      const stream = `quiet ${Math.floor(n / 200)}`
+      if (!quiet.includes(stream)) quiet.push(stream)
+      store.append(messageOf('t', 'a break'), [stream])
+    }
+    await committed(store)
+    const { store: again } = await reopen()
+    const read = await readAll(again, from(0, 'noisy', ...quiet), 1)
+    assert.equal(read.sequences.length, 200 + 10)
+    assert.equal(read.skipped, 4_000 - 10)
+    assert.deepEqual(read.gaps, { noisy: 4_000 - 10 })
+  })
+
   test('what was skipped while it was read in parts adds up, also when more falls off meanwhile', async (_t, made) => {
     const { store } = made
     await append(store, 15, ['a', 'b'])

@@ -6,6 +6,7 @@ import { Random } from '../helpers/random.ts'
 import { backupRun } from './backup.ts'
 import { damageRun } from './damage.ts'
 import { killRun } from './kill.ts'
+import { noisyRun } from './noisy.ts'
 
 type Run = (t: Cleanup, random: Random) => Promise<unknown>
 
@@ -22,6 +23,8 @@ const scenarios: Readonly<Record<string, Run>> = {
   kill: (t, random) => killRun(t, random, Number(values.messages)),
   damage: damageRun,
   backup: backupRun,
+  // Twice the default: 100,000.
+  noisy: (t, random) => noisyRun(t, random, Number(values.messages) * 2),
 }
 
 process.exitCode = await main(positionals[0])

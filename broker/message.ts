@@ -33,4 +33,14 @@ export interface Message {
    * that it comes by. `$share/NAME/…`: its turn in a shared group; any other: a retained message of a new subscription.
    */
   readonly via?: string
+  /** Where it was published, on every other node of a cluster. Undefined: here. */
+  readonly origin?: MessageOrigin
+}
+
+/** Never the same for two messages. */
+export interface MessageOrigin {
+  /** Of the node where it was published. */
+  readonly storeId: number
+  /** In the log of that store; 0: it was published with QoS 0 and has no number. */
+  readonly sequence: number
 }

@@ -46,9 +46,9 @@ export interface RemoteRoute {
   readonly live: readonly string[]
 }
 
-/** The internal stream of what another node still has to get. No filter begins with U+0001 on this node's wire. */
+/** The internal stream of what another node still has to get (`isOutbox` of the store). */
 export function nodeStream(node: string): string {
-  return `\u0001${node}`
+  return `\u0000\u0000${node}`
 }
 
 /** Who owns which session, and how it comes here. */

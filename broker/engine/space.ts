@@ -1,7 +1,7 @@
 // Gives back the space of messages that all who wanted them have passed, in small steps beside the work.
 import { setTimeout as later } from 'node:timers/promises'
 import type { Session } from '../delivery/session.ts'
-import { privateStream, type RecoveredSession, type Store } from '../store/store.ts'
+import { isOutbox, privateStream, type RecoveredSession, type Store } from '../store/store.ts'
 import type { Sessions } from './sessions.ts'
 
 /** Streams or sessions that are looked at before others have their turn. */
@@ -16,7 +16,8 @@ export async function giveBackSpace(store: Store, sessions: Pick<Sessions, 'awak
   const free = store.lastSequence
   const lowest = new Map<string, number>()
   for (const stream of store.streams()) {
-    lowest.set(stream, free)
+    // What other nodes still have to get is trimmed by whoever sends it.
+    if (!isOutbox(stream)) lowest.set(stream, free)
     if (pace.isTurnOver()) await pace.rest()
   }
   if (lowest.size === 0) return

@@ -110,7 +110,7 @@ export class Background {
       this.#deletable = this.#unneeded.length
     }
     this.#collectDeletes(batch, idle ? deletesWhenIdle : deletesInCommit)
-    if (idle && batch.messages.length === 0 && batch.state.length === 0) return
+    if (idle && batch.messages.length === 0 && batch.marks.size === 0 && batch.state.length === 0) return
     this.#batch += 1
     batch.state.push(this.batchRecord())
   }

@@ -11,6 +11,8 @@ export type StateOperation = Operation | { readonly type: 'range'; readonly rang
 export interface Batch {
   /** Messages of the log: not wanted any more when the batch fails, because nobody was told that they are stored. */
   readonly messages: (Operation & { type: 'put' })[]
+  /** Not wanted any more either: they speak of the messages. */
+  readonly marks: Map<string, Operation>
   /** Written again after a failure. */
   readonly state: StateOperation[]
   /** The lowest sequence number among the messages. */
@@ -192,11 +194,19 @@ export class GroupCommit {
 }
 
 function newBatch(): Batch {
-  return { messages: [], state: [], firstSequence: undefined, streams: new Set(), conversations: new Set(), done: [] }
+  return {
+    messages: [],
+    marks: new Map(),
+    state: [],
+    firstSequence: undefined,
+    streams: new Set(),
+    conversations: new Set(),
+    done: [],
+  }
 }
 
 function recordsOf(batch: Batch): number {
-  return batch.messages.length + batch.state.length
+  return batch.messages.length + batch.marks.size + batch.state.length
 }
 
 function answer(done: readonly Done[], error: Error | undefined): void {
@@ -205,7 +215,7 @@ function answer(done: readonly Done[], error: Error | undefined): void {
 
 /** Turns ranges into deletes of what is on disk and of what the same batch put there before. */
 async function expand(batch: Batch, keys: CommitOptions['keys']): Promise<Operation[]> {
-  const operations: Operation[] = [...batch.messages]
+  const operations: Operation[] = [...batch.messages, ...batch.marks.values()]
   if (!batch.state.some(({ type }) => type === 'range')) return operations.concat(batch.state as Operation[])
   return operations.concat(await expandRanges(batch.state, keys))
 }

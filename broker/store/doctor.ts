@@ -10,7 +10,15 @@ import type { Counts } from './kinds.ts'
 import { type Marker, markerName, newMarker, readMarker, writeMarker } from './marker.ts'
 import { type Keep, merged, type StoredRecord } from './merged.ts'
 import * as records from './records.ts'
-import { assertEmpty, copyDatabase, copyRest, isFolder, removeContent, StoreWriter } from './store-writer.ts'
+import {
+  assertEmpty,
+  copyDatabase,
+  copyRest,
+  forgetStoreId,
+  isFolder,
+  removeContent,
+  StoreWriter,
+} from './store-writer.ts'
 import { syncTree } from './sync-tree.ts'
 
 export { type Counts, kinds } from './kinds.ts'
@@ -69,6 +77,7 @@ export async function copyStore(path: string, newPath: string): Promise<Counts> 
     await copyRest(path, newPath)
     const { examiner, ...found } = await examineHeads(newPath, marker)
     if (found.problems[0] !== undefined) throw damaged(path, found.problems[0])
+    if (examiner.counts.marks > 0) await forgetStoreId(newPath)
     await syncTree(newPath)
     // Last: only with it the folder is taken for one with data.
     await writeMarker(newPath, marker)

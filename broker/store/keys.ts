@@ -38,6 +38,10 @@ export function retainedKey(topic: string): Buffer {
   return Buffer.from(`r${topic}`)
 }
 
+export function markKey(name: string): Buffer {
+  return Buffer.from(`n${name}`)
+}
+
 export function willKey(clientId: string): Buffer {
   return Buffer.from(`w${clientId}`)
 }
@@ -62,7 +66,7 @@ export function inboundKey(clientId: string, packetId: number): Buffer {
   return Buffer.from(`s${clientId}\0q${packetId}`)
 }
 
-/** All keys, in the order of the letters: `!`, b, f, m, r, s, w. */
+/** All keys, in the order of the letters: `!`, b, f, m, n, r, s, w. */
 export const everything = { gte: Buffer.of(0), lt: Buffer.of(0xff) } satisfies KeyRange
 
 export interface KeyRange {

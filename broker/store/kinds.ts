@@ -10,6 +10,7 @@ export const kinds = [
   'retained messages',
   'wills',
   'streams',
+  'marks',
 ] as const
 
 export type Kind = (typeof kinds)[number]
@@ -25,7 +26,7 @@ const ofSession: Readonly<Record<string, Kind>> = {
   f: 'subscriptions',
   q: 'inbound identifiers',
 }
-const others: Readonly<Record<string, Kind>> = { r: 'retained messages', w: 'wills', f: 'streams' }
+const others: Readonly<Record<string, Kind>> = { r: 'retained messages', w: 'wills', f: 'streams', n: 'marks' }
 
 /** Undefined: the store's own numbers, or no key of the store. */
 export function kindOf(key: Buffer): Kind | undefined {

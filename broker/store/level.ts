@@ -284,6 +284,10 @@ class LevelStore implements DiskStore, SweepWork {
     this.#state.deleteInbound(clientId, packetId)
   }
 
+  putMark(name: string, value: number): void {
+    this.#state.putMark(name, value)
+  }
+
   putWill(clientId: string, will: WillRecord): void {
     this.#state.putWill(clientId, will)
   }

@@ -52,7 +52,7 @@ class MemoryStore implements Store {
       dropRetained: (topic) => void this.#retained.delete(topic),
       forgetBelow: () => [],
     })
-    return { sessions: [], wills: new Map() }
+    return { sessions: [], wills: new Map(), marks: new Map() }
   }
 
   async close(): Promise<void> {
@@ -127,6 +127,7 @@ class MemoryStore implements Store {
   putCursor(): void {}
   putInbound(): void {}
   deleteInbound(): void {}
+  putMark(): void {}
   putWill(): void {}
   deleteWill(): void {}
 

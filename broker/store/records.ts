@@ -1,8 +1,9 @@
 // The layout of every record: a version byte, a CRC-32 over key and content, and the content in fixed order.
 import { errorText } from '../errors.ts'
-import type { Message, MessageProperties, QoS } from '../message.ts'
+import type { Message, QoS } from '../message.ts'
 import type { Identity } from '../plugin.ts'
 import { ByteReader, ByteWriter, crc32, DamagedRecord } from './bytes.ts'
+import { readMessage, writeMessage } from './message-bytes.ts'
 import type { Cursor, InflightRecord, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
 
 const version = 1
@@ -55,7 +56,7 @@ export function decodeNumbers(record: Buffer): number[] {
 export function encodeLog(key: Uint8Array, message: Message, streams: readonly string[]): Buffer {
   writer.reset().u16(streams.length)
   for (const stream of streams) writer.text(stream)
-  writeMessage(message)
+  writeMessage(writer, message)
   return seal(key)
 }
 
@@ -92,7 +93,7 @@ export function logHead(record: Buffer): Buffer {
 
 export function encodeRetained(key: Uint8Array, message: Message): Buffer {
   writer.reset()
-  writeMessage(message)
+  writeMessage(writer, message)
   return seal(key)
 }
 
@@ -200,7 +201,7 @@ export function encodeWill(key: Uint8Array, will: WillRecord): Buffer {
   writer.reset().f64(will.delayS)
   writer.f64(will.firesAt ?? Number.NaN)
   writer.u32(identity.length).raw(identity)
-  writeMessage(will.message)
+  writeMessage(writer, will.message)
   return seal(key)
 }
 
@@ -210,75 +211,6 @@ export function decodeWill(record: Buffer): WillRecord {
   const firesAt = optional(reader.f64())
   const identity = JSON.parse(reader.raw(reader.u32()).toString()) as Identity
   return { message: readMessage(reader), identity, delayS, firesAt }
-}
-
-/** Flags, times and username come first, so that they can be read without the rest. */
-function writeMessage(message: Message): void {
-  const { properties, via } = message
-  writer.u8(message.qos | (message.retain ? 4 : 0) | (properties === undefined ? 0 : 8) | (via === undefined ? 0 : 16))
-  writer.f64(message.publishedAt).f64(message.expiresAt ?? Number.NaN)
-  writer.text(message.username).text(message.clientId).text(message.topic)
-  if (properties !== undefined) writeProperties(properties)
-  if (via !== undefined) writer.text(via)
-  writer.raw(message.payload)
-}
-
-function readMessage(reader: ByteReader): Message {
-  const flags = reader.u8()
-  const publishedAt = reader.f64()
-  const expiresAt = optional(reader.f64())
-  const username = reader.text()
-  const clientId = reader.text()
-  const topic = reader.text()
-  const properties = (flags & 8) === 0 ? undefined : readProperties(reader)
-  const via = (flags & 16) === 0 ? undefined : reader.text()
-  return {
-    topic,
-    payload: reader.rest(),
-    qos: (flags & 3) as QoS,
-    retain: (flags & 4) !== 0,
-    properties,
-    clientId,
-    username,
-    publishedAt,
-    expiresAt,
-    ...(via !== undefined && { via }),
-  }
-}
-
-function writeProperties(properties: MessageProperties): void {
-  const { payloadFormat, contentType, responseTopic, correlationData, userProperties } = properties
-  writer.u8(
-    (payloadFormat === undefined ? 0 : 1) |
-      (payloadFormat === 1 ? 2 : 0) |
-      (contentType === undefined ? 0 : 4) |
-      (responseTopic === undefined ? 0 : 8) |
-      (correlationData === undefined ? 0 : 16) |
-      (userProperties === undefined ? 0 : 32),
-  )
-  if (contentType !== undefined) writer.text(contentType)
-  if (responseTopic !== undefined) writer.text(responseTopic)
-  if (correlationData !== undefined) writer.u32(correlationData.length).raw(correlationData)
-  if (userProperties === undefined) return
-  writer.u32(userProperties.length)
-  for (const [name, value] of userProperties) writer.text(name).text(value)
-}
-
-function readProperties(reader: ByteReader): MessageProperties {
-  const flags = reader.u8()
-  return {
-    ...((flags & 1) !== 0 && { payloadFormat: (flags & 2) !== 0 ? (1 as const) : (0 as const) }),
-    ...((flags & 4) !== 0 && { contentType: reader.text() }),
-    ...((flags & 8) !== 0 && { responseTopic: reader.text() }),
-    ...((flags & 16) !== 0 && { correlationData: reader.raw(reader.u32()) }),
-    ...((flags & 32) !== 0 && { userProperties: readUserProperties(reader) }),
-  }
-}
-
-function readUserProperties(reader: ByteReader): [string, string][] {
-  const list: [string, string][] = []
-  for (let left = reader.u32(); left > 0; left -= 1) list.push([reader.text(), reader.text()])
-  return list
 }
 
 function optional(value: number): number | undefined {

@@ -47,6 +47,7 @@ export async function recover(
       floors: new Map(),
       sessions: [],
       wills: new Map(),
+      marks: new Map(),
     }
   const recovery = new Recovery(streams, retained, history)
   try {
@@ -72,6 +73,7 @@ class Recovery {
   /** At or below its floor a stream holds nothing. */
   readonly #floors = new Map<string, number>()
   readonly #wills = new Map<string, WillRecord>()
+  readonly #marks = new Map<string, number>()
   readonly #unneeded: number[] = []
   #unneededBytes = 0
   readonly #damagedMessages: number[] = []
@@ -95,6 +97,7 @@ class Recovery {
     else if (letter === 'r') this.#takeRetained(key, record)
     else if (letter === 'w') this.#wills.set(key.toString('utf8', 1), records.decodeWill(record))
     else if (letter === 'f') this.#takeStream(key, record)
+    else if (letter === 'n') this.#marks.set(key.toString('utf8', 1), records.decodeNumbers(record)[0]!)
     else if (letter === 'b') this.#batches.push(records.decodeNumbers(record)[0]!)
     else if (key.equals(keys.watermarkKey)) this.#watermark = records.decodeNumbers(record)[0]!
     else throw new DamagedRecord(`a record of an unknown kind (key ${JSON.stringify(key.toString('latin1'))})`)
@@ -116,6 +119,7 @@ class Recovery {
       unneededBytes: this.#unneededBytes,
       floors: this.#floors,
       wills: this.#wills,
+      marks: this.#marks,
       sessions: this.#sessions,
     }
   }

@@ -60,6 +60,12 @@ export class SessionState {
     this.delete(keys.inboundKey(clientId, packetId))
   }
 
+  putMark(name: string, value: number): void {
+    const key = keys.markKey(name)
+    this.#commit.pending.marks.set(name, { type: 'put', key, value: records.encodeNumbers(key, [value]) })
+    this.#commit.touch()
+  }
+
   putWill(clientId: string, will: WillRecord): void {
     const key = keys.willKey(clientId)
     this.put(key, records.encodeWill(key, will))

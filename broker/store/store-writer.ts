@@ -8,7 +8,10 @@ import * as keys from './keys.ts'
 import { markerName } from './marker.ts'
 import type { StoredRecord } from './merged.ts'
 import * as records from './records.ts'
+import { storeIdMark } from './store.ts'
 import { syncTree } from './sync-tree.ts'
+
+const storeIdKey = keys.markKey(storeIdMark)
 
 export class StoreWriter {
   readonly path: string
@@ -30,10 +33,10 @@ export class StoreWriter {
     this.#markMade = markMade
   }
 
-  /** Numbers of batches and the watermark are its own. */
+  /** Numbers of batches and the watermark are its own; who it is among others is found at its first start. */
   async add(step: readonly StoredRecord[]): Promise<void> {
     const operations = step
-      .filter(([key]) => !keys.isBatchKey(key) && !key.equals(keys.watermarkKey))
+      .filter(([key]) => !keys.isBatchKey(key) && !key.equals(keys.watermarkKey) && !key.equals(storeIdKey))
       .map(([key, value]) => ({ type: 'put' as const, key, value }))
     if (operations.length > 0) await this.#database.write(operations, false)
   }
@@ -86,6 +89,17 @@ export async function copyDatabase(from: string, to: string): Promise<void> {
     // A new one is made, and copying it would end the lock of whoever holds it in this process.
     if (name === 'LOCK') continue
     await cp(join(from, databaseName, name), join(to, databaseName, name))
+  }
+}
+
+/** A copy that is used later gives sequence numbers again that its original gave: it must not be taken for it. */
+export async function forgetStoreId(path: string): Promise<void> {
+  const database = new Database(join(path, databaseName))
+  await database.open(false)
+  try {
+    await database.write([{ type: 'del', key: storeIdKey }], true)
+  } finally {
+    await database.close()
   }
 }
 

@@ -65,6 +65,12 @@ export interface Store {
   putInbound(clientId: string, packetId: number): void
   deleteInbound(clientId: string, packetId: number): void
 
+  /**
+   * A number under a name, in the same batch as what was appended before it since the last commit: with a batch that
+   * fails it is gone, as the messages are. At most 65,535 bytes of name.
+   */
+  putMark(name: string, value: number): void
+
   putWill(clientId: string, will: WillRecord): void
   deleteWill(clientId: string): void
 
@@ -215,11 +221,23 @@ export interface RecoveredSessions extends Iterable<RecoveredSession> {
 export interface Recovered {
   readonly sessions: RecoveredSessions
   readonly wills: ReadonlyMap<string, WillRecord>
+  readonly marks: ReadonlyMap<string, number>
 }
 
 /** The private stream of one session: messages that belong to it alone. */
 export function privateStream(clientId: string): string {
   return `\u0000${clientId}`
+}
+
+/** The mark that tells one data folder from all others, also from copies of it. */
+export const storeIdMark = 'store-id'
+
+/**
+ * Streams of the cluster begin with U+0000 twice, which is in no filter and no client id: what another node still has
+ * to get. The bounds of queues are not for them, but `outboxMaxBytes` is.
+ */
+export function isOutbox(stream: string): boolean {
+  return stream.charCodeAt(1) === 0 && stream.charCodeAt(0) === 0
 }
 
 /** What a store must know of the limits. */
@@ -228,4 +246,8 @@ export interface StoreLimits {
   readonly queueMessages: number
   readonly queueBytes: number
   readonly queueAgeS: number
+  /** For each stream of the cluster; none: no bound. */
+  readonly outboxMaxBytes?: number | undefined
+  /** That bound dropped messages. */
+  readonly onOutboxFull?: ((stream: string, messages: number) => void) | undefined
 }

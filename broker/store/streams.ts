@@ -2,7 +2,7 @@
 import { Dropped, newestRuns } from './dropped.ts'
 import { Ring } from './ring.ts'
 import { type Missing, nothingSkipped, type Skipped, skippedOf } from './skipped.ts'
-import type { StoreLimits, StreamPosition } from './store.ts'
+import { isOutbox, type StoreLimits, type StreamPosition } from './store.ts'
 
 export interface Selection {
   readonly sequences: readonly number[]
@@ -58,12 +58,17 @@ export class Streams {
 
   /** Drops the oldest messages of a stream that is over its bounds. One message is always within the count and bytes. */
   enforce(stream: string): void {
+    if (isOutbox(stream)) {
+      this.#enforceOutbox(stream)
+      return
+    }
     this.#dropWhile(stream, (ring) => ring.length > 1 && this.#isOver(ring))
     this.enforceAge(stream)
   }
 
   /** Drops only what is too old. */
   enforceAge(stream: string): void {
+    if (isOutbox(stream)) return
     const oldest = this.#now() - this.#limits.queueAgeS * 1000
     this.#dropWhile(stream, ({ firstPublishedAt }) => firstPublishedAt !== undefined && firstPublishedAt < oldest)
   }
@@ -186,6 +191,15 @@ export class Streams {
     while (isTooMuch(ring))
     if (ring.length === 0) this.#rings.delete(stream)
     this.#events.floorMoved(stream)
+  }
+
+  #enforceOutbox(stream: string): void {
+    const { outboxMaxBytes = Number.POSITIVE_INFINITY, onOutboxFull } = this.#limits
+    const ring = this.#rings.get(stream)
+    const before = ring?.length ?? 0
+    this.#dropWhile(stream, ({ length, bytes }) => length > 1 && bytes > outboxMaxBytes)
+    const messages = before - (ring?.length ?? 0)
+    if (messages > 0) onOutboxFull?.(stream, messages)
   }
 
   #isOver(ring: Ring): boolean {

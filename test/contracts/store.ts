@@ -4,6 +4,7 @@ import { test as nodeTest, type TestContext } from 'node:test'
 import type { Recovered, Store } from '../../broker/store/store.ts'
 import { privateStream } from '../../broker/store/store.ts'
 import { committed, messageOf, readAll } from '../helpers/store.ts'
+import { storeClusterContract } from './store-cluster.ts'
 import { storeHistoryContract } from './store-history.ts'
 import { storeRetainedContract } from './store-retained.ts'
 import { storeSkippedContract } from './store-skipped.ts'
@@ -37,6 +38,7 @@ export function storeContract(name: string, make: MakeStore): void {
   storeRetainedContract(test)
   storeSurvivalContract(test)
   storeWalkContract(test)
+  storeClusterContract(test)
 }
 
 function logContract(test: StoreTest): void {

@@ -16,7 +16,12 @@ import type {
 } from '../../broker/store/store.ts'
 
 /** The bounds that the suite of the contract counts on. */
-export const testLimits: StoreLimits = { queueMessages: 10, queueBytes: 100_000, queueAgeS: 3_600 }
+export const testLimits: StoreLimits = {
+  queueMessages: 10,
+  queueBytes: 100_000,
+  queueAgeS: 3_600,
+  outboxMaxBytes: 200_000,
+}
 
 /** The retention rules that it counts on. */
 export const testHistory: readonly HistoryRule[] = [

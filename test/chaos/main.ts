@@ -5,8 +5,13 @@ import type { Cleanup } from '../helpers/broker.ts'
 import { Random } from '../helpers/random.ts'
 import { backupRun } from './backup.ts'
 import { damageRun } from './damage.ts'
+import { floodRun } from './flood.ts'
+import { frozenRun } from './frozen.ts'
 import { killRun } from './kill.ts'
 import { noisyRun } from './noisy.ts'
+import { reconnectRun } from './reconnect.ts'
+import { resetRun } from './reset.ts'
+import { soakRun } from './soak.ts'
 
 type Run = (t: Cleanup, random: Random) => Promise<unknown>
 
@@ -16,13 +21,20 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '10' },
     seed: { type: 'string' },
     messages: { type: 'string', default: '50000' },
+    minutes: { type: 'string', default: '30' },
   },
 })
 
 const scenarios: Readonly<Record<string, Run>> = {
   kill: (t, random) => killRun(t, random, Number(values.messages)),
   damage: damageRun,
+  reset: (t) => resetRun(t, { clients: 10_000, moreMs: 500 }),
   backup: backupRun,
+  frozen: (t) => frozenRun(t, { subscribers: 1_000, frozenS: 20, perS: 30, p99MaxMs: 100 }),
+  flood: (t) => floodRun(t, { seconds: 60, pairs: 50, perS: 10, p99MaxMs: 50 }),
+  reconnect: (t, random) => reconnectRun(t, random, { devices: 10_000, servedMaxMs: 30_000, p99MaxMs: 500 }),
+  soak: (t, random) =>
+    soakRun(t, random, { minutes: Number(values.minutes), clients: 2_000, messagesPerS: 500, churnPerS: 20 }),
   // Twice the default: 100,000.
   noisy: (t, random) => noisyRun(t, random, Number(values.messages) * 2),
 }

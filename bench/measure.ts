@@ -35,10 +35,11 @@ export interface Progress {
 }
 
 export async function measureRow(bench: Bench, row: Row, rounds: number, progress: Progress): Promise<RowResult> {
-  const samples = new Map<string, Sample[]>(row.sides.map(({ name }) => [name, []]))
+  const all = bench.profiles === undefined ? row.sides : row.sides.filter(({ peer }) => peer !== true)
+  const samples = new Map<string, Sample[]>(all.map(({ name }) => [name, []]))
   const unavailable = new Map<string, string>()
   for (let round = 1; round <= Math.min(rounds, row.roundsMax ?? rounds); round += 1) {
-    for (const side of row.sides) {
+    for (const side of all) {
       if (unavailable.has(side.name)) continue
       try {
         const sample = await scoped((scope) => side.measure(bench, scope))
@@ -46,24 +47,19 @@ export async function measureRow(bench: Bench, row: Row, rounds: number, progres
         progress.sample(row, side.name, round, sample)
       } catch (error) {
         // A peer that breaks under the load is a result too; our own failure is ours.
-        if (!(error instanceof Unavailable) && isOurs(row, side.name)) throw error
+        if (!(error instanceof Unavailable) && side.peer !== true) throw error
         const reason = error instanceof Error ? error.message : String(error)
         unavailable.set(side.name, reason)
         progress.skipped(row, side.name, reason)
       }
     }
   }
-  const sides = row.sides.map(({ name }) => ({
+  const sides = all.map(({ name }) => ({
     name,
     samples: samples.get(name)!,
     unavailable: unavailable.get(name),
   }))
   return { row, sides, targets: row.targets.map((target) => judge(row, target, samples)) }
-}
-
-/** Every side but the peers' is Oriole. */
-function isOurs(row: Row, side: string): boolean {
-  return row.targets.some((target) => target.of === side)
 }
 
 function judge(row: Row, target: Target, samples: ReadonlyMap<string, readonly Sample[]>): TargetResult {

@@ -90,7 +90,7 @@ export function wantedText(target: Target): string {
 function cpuRatioText({ sides }: RowResult, target: Target): string {
   if (target.kind !== 'ratio') return ''
   const [of, to] = [target.of, target.to].map((name) => {
-    const values = sides.find((side) => side.name === name)!.samples.map(({ cpuUsEach }) => cpuUsEach)
+    const values = (sides.find((side) => side.name === name)?.samples ?? []).map(({ cpuUsEach }) => cpuUsEach)
     const known = values.filter((value) => value !== undefined && Number.isFinite(value)) as number[]
     return known.length === 0 ? undefined : spreadOf(known).median
   })

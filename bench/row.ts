@@ -32,6 +32,8 @@ export interface Sample {
 
 export interface Side {
   readonly name: string
+  /** Not Oriole: what it breaks at is a result, and it is not profiled. */
+  readonly peer?: boolean
   /** Starts what it needs and stops it again. Throws Unavailable when this machine has no means for it. */
   measure(bench: Bench, scope: Scope): Promise<Sample>
 }

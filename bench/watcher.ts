@@ -11,12 +11,17 @@ export class Watcher {
   readonly #socket: Socket
   #received = 0
   #packetId = 0
+  #closed = false
   #look: () => void = () => {}
 
   private constructor(socket: Socket) {
     this.#socket = socket
     socket.on('data', (chunk: Buffer) => {
       this.#received += chunk.length
+      this.#look()
+    })
+    socket.on('close', () => {
+      this.#closed = true
       this.#look()
     })
   }
@@ -40,14 +45,16 @@ export class Watcher {
   /** Resolves when at least so many came since the last time it was asked. */
   async receivedBytes(count: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const tooLate = (): void => reject(new Error(`only ${this.#received} of ${count} bytes came from the broker`))
-      let timer = setTimeout(tooLate, silenceMs)
+      const fail = (why: string): void => reject(new Error(`${why} after ${this.#received} of ${count} bytes`))
+      const silent = (): void => fail('the broker was silent')
+      let timer = setTimeout(silent, silenceMs)
       this.#look = () => {
         clearTimeout(timer)
         if (this.#received >= count) resolve()
-        else timer = setTimeout(tooLate, silenceMs)
+        else if (this.#closed) fail('the broker closed the connection')
+        else timer = setTimeout(silent, silenceMs)
       }
-      if (this.#received >= count) this.#look()
+      this.#look()
     })
     this.#look = () => {}
     this.#received -= count

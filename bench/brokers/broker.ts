@@ -8,6 +8,8 @@ export interface RunningBroker {
   readonly port: number
   readonly webSocketPort?: number
   readonly tlsPort?: number
+  /** From the start of the process until it said that it is ready. */
+  readonly startedInS?: number
   /** Where its data lies, if it keeps any. */
   readonly dataFolder?: string
   /** In order, so that what it writes at its end is written. */

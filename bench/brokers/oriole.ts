@@ -40,9 +40,11 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
   const profiling =
     bench.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profiles}`, '--cpu-prof-interval=200']
   const args = [...profiling, commandLine, 'start', '--config', join(folder, 'oriole.yaml')]
+  const begin = performance.now()
   const started = startPinned(scope, bench.node, args, { core: cores.broker, cwd: folder })
-  await started.printed(/"msg":"ready"/)
-  return { pid: started.pid, port, webSocketPort, tlsPort, dataFolder, stop: () => started.stop('SIGTERM') }
+  await started.printed(/"msg":"ready"/, 300_000)
+  const startedInS = (performance.now() - begin) / 1_000
+  return { startedInS, pid: started.pid, port, webSocketPort, tlsPort, dataFolder, stop: () => started.stop('SIGTERM') }
 }
 
 /** The shipped rules, one for the topics of the bench, one for the row about retained messages. */

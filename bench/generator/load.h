@@ -38,6 +38,7 @@ typedef struct {
   const char *websocket_path; // NULL: no WebSocket
   bool tls;
   int filters; // of each client that is only held
+  bool inbox;  // these are its own inbox and the room of a hundred, as in a chat; else wildcards of all kinds
   int keepalive_seconds;
   int broker_pid; // 0: its CPU time is not reported
   int broker_core;

@@ -41,7 +41,10 @@ static void topic_of(char *topic, size_t room, int index) {
 }
 
 static void filter_of(char *filter, size_t room, Client *client, int number) {
-  if (client->role == ROLE_HOLDER && number % 2 == 0)
+  if (client->role == ROLE_HOLDER && options.inbox)
+    snprintf(filter, room, "%s/%s/%d/#", options.topic_prefix, number == 0 ? "u" : "g",
+             number == 0 ? client->index : client->index / 100);
+  else if (client->role == ROLE_HOLDER && number % 2 == 0)
     snprintf(filter, room, "%s/h/%d/%d/+/#", options.topic_prefix, client->index, number);
   else if (client->role == ROLE_HOLDER)
     snprintf(filter, room, "%s/+/h%d-%d/#", options.topic_prefix, client->index, number);

@@ -7,8 +7,10 @@ import { settled } from '../resident.ts'
 import type { Row, Side } from '../row.ts'
 import { mosquitto, oriole } from './sides.ts'
 
+/** Connected first, so that what a process needs for any load at all is not counted. */
+const first = 1_000
 const idle = 5_000
-const hold = ['--subscribers', String(idle), '--filters', '2', '--keepalive', '600']
+const hold = ['--inbox', '--filters', '2', '--keepalive', '600']
 const logins = ['--mode', 'connect', '--subscribers', '50', '--user', 'user', '--users', '50']
 
 export const connectionRows: readonly Row[] = [
@@ -17,7 +19,11 @@ export const connectionRows: readonly Row[] = [
     issue: 5,
     work: 'idle connection, logged in, 2 filters, keepalive on: resident memory',
     figure: 'bytesEach',
-    sides: [idleSide('Oriole', startOriole), idleSide('aedes', startAedes), idleSide('mosquitto', startMosquitto)],
+    sides: [
+      idleSide('Oriole', startOriole),
+      idleSide('aedes', startAedes, true),
+      idleSide('mosquitto', startMosquitto, true),
+    ],
     targets: [{ kind: 'atMost', of: 'Oriole', value: 10_000 }],
     roundsMax: 1,
   },
@@ -31,13 +37,15 @@ export const connectionRows: readonly Row[] = [
   },
 ]
 
-function idleSide(name: string, start: StartBroker): Side {
+function idleSide(name: string, start: StartBroker, peer = false): Side {
   return {
     name,
+    peer,
     async measure(bench, scope) {
       const broker = await start(bench, scope)
+      await bench.generator.hold(scope, broker, [...hold, '--subscribers', String(first)])
       const before = await settled(broker.pid)
-      await bench.generator.hold(scope, broker, hold)
+      await bench.generator.hold(scope, broker, [...hold, '--subscribers', String(idle)])
       const after = await settled(broker.pid)
       return { figures: { bytesEach: (after - before) / idle, residentMB: after / 1e6 } }
     },

@@ -99,7 +99,7 @@ export const deliveryRows: readonly Row[] = [
     work: '50 pairs, QoS 0, paced at a fifth of its own maximum, p99 latency',
     figure: 'p99Us',
     alsoShown: ['p50Us', 'p999Us', 'deliveredPerS'],
-    sides: [pacedSide(oriole), pacedSide(mosquitto)],
+    sides: [pacedSide(oriole), { ...pacedSide(mosquitto), peer: true }],
     targets: [{ kind: 'below', of: 'Oriole', to: 'mosquitto' }],
   },
   {

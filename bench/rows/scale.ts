@@ -63,12 +63,10 @@ function topicOf(n: number): string {
 
 async function start(bench: Bench, scope: Scope) {
   const dataFolder = await filledFolder(bench)
-  const startedAt = performance.now()
   const broker = await startOriole(bench, scope, { dataFolder })
-  const startS = (performance.now() - startedAt) / 1_000
   const { nowBytes, peakBytes } = await resident(broker.pid)
   await broker.stop()
-  return { figures: { startS, peakMB: peakBytes / 1e6, residentMB: nowBytes / 1e6 } }
+  return { figures: { startS: broker.startedInS!, peakMB: peakBytes / 1e6, residentMB: nowBytes / 1e6 } }
 }
 
 async function retained(bench: Bench, scope: Scope) {

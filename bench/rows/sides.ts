@@ -17,18 +17,19 @@ export interface LoadOptions {
 export type MakeSide = (args: readonly string[], options?: LoadOptions) => Side
 
 export const oriole: MakeSide = sideOf('Oriole', startOriole)
-export const mosquitto: MakeSide = sideOf('mosquitto', startMosquitto)
-export const aedes: MakeSide = sideOf('aedes', startAedes)
-export const aedesLevel: MakeSide = sideOf('aedes with level', startAedesLevel)
+export const mosquitto: MakeSide = sideOf('mosquitto', startMosquitto, true)
+export const aedes: MakeSide = sideOf('aedes', startAedes, true)
+export const aedesLevel: MakeSide = sideOf('aedes with level', startAedesLevel, true)
 
 /** Oriole compared with itself under another name. */
 export function orioleAs(name: string): MakeSide {
   return sideOf(name, startOriole)
 }
 
-function sideOf(name: string, start: StartBroker): MakeSide {
+export function sideOf(name: string, start: StartBroker, peer = false): MakeSide {
   return (args, options = {}) => ({
     name,
+    peer,
     async measure(bench, scope) {
       const broker = await start(bench, scope, options.broker)
       await options.before?.(bench, scope, broker)

@@ -6,7 +6,7 @@ import type { RunningBroker } from '../brokers/broker.ts'
 import { startOriole } from '../brokers/oriole.ts'
 import { scratchFolder } from '../places.ts'
 import { cores, startPinned } from '../programs.ts'
-import type { Bench, Row, Side } from '../row.ts'
+import type { Bench, Row } from '../row.ts'
 import type { Scope } from '../scope.ts'
 import { aedesLevel, type LoadOptions, mosquitto, oriole, orioleAs } from './sides.ts'
 
@@ -64,7 +64,7 @@ export const storageRows: readonly Row[] = [
     issue: 4,
     work: 'one publisher, window 1, `durability: disk`',
     figure: 'acknowledgedPerS',
-    sides: [oriole(oneByOne, members(1)), { name: 'level, put with sync', measure: levelPuts } satisfies Side],
+    sides: [oriole(oneByOne, members(1)), { name: 'level, put with sync', peer: true, measure: levelPuts }],
     targets: [{ kind: 'ratio', of: 'Oriole', to: 'level, put with sync', atLeast: 0.7 }],
   },
   {

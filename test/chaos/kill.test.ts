@@ -5,7 +5,7 @@ import { killRun } from './kill.ts'
 
 for (let run = 1; run <= 2; run += 1) {
   test(`chaos: kill -9 under load loses nothing and doubles nothing (${run})`, { timeout: 60_000 }, async (t) => {
-    const report = await killRun(t, seeded(t), 3_000)
+    const report = await killRun(t, seeded(t), 3_000, 5)
     t.diagnostic(JSON.stringify(report))
   })
 }

@@ -1,20 +1,20 @@
 // kill -9 of a broker at a random moment under load; afterwards everything is compared with what was promised.
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { createLevelStore } from '../../broker/store/level.ts'
-import { type Cleanup, spawnBroker, temporaryFolder } from '../helpers/broker.ts'
+import type { Cleanup } from '../helpers/broker.ts'
 import type { Random } from '../helpers/random.ts'
-import { matchedBy, recordLog, testLimits } from '../helpers/store.ts'
+import { matchedBy, recordLog } from '../helpers/store.ts'
 import { Changes } from './changes.ts'
+import { diskBroker, roomyLimits } from './disk-broker.ts'
 import { SteadyClient } from './steady-client.ts'
 
 const window = 100
 const topics = ['load/a', 'load/b']
-/** Larger than any run: what is looked for is loss, and a full ring drops by design. */
-const queueMessages = 1_000_000
+/** Enough at once to keep the disk busy for some milliseconds. */
+const heavyBurst = 16
+const heavyBytes = 250_000
+const heavyFilter = 'heavy'
 
 /** Session to its filters; each session gets every message exactly once by them. */
 const readers: Readonly<Record<string, readonly string[]>> = {
@@ -32,38 +32,53 @@ export interface KillReport {
   readonly changes: number
 }
 
-/** Throws AssertionError when a promise is broken. */
-export async function killRun(t: Cleanup, random: Random, messages: number): Promise<KillReport> {
-  const folder = await temporaryFolder(t)
-  const port = await freePort()
-  const start = await configure(t, folder, port)
+/**
+ * Killed `kills` times. The last time, and before it every second time, large messages keep the disk busy, and it is
+ * killed right at an acknowledgement: what was answered and not handed to the disk is lost with it. Throws
+ * AssertionError when a promise is broken.
+ */
+export async function killRun(t: Cleanup, random: Random, messages: number, kills = 3): Promise<KillReport> {
+  const { port, dataPath, start } = await diskBroker(t)
   let broker = await start()
   const clients = await makeReaders(t, port)
   const live = clients.filter(({ clientId }) => clientId.startsWith('live'))
   const publisher = await connected(t, port, 'publisher')
+  const heavy = await connected(t, port, 'heavy')
+  const heavyReader = await connected(t, port, 'heavy reader')
+  await heavyReader.subscribe(heavyFilter, 1)
+  await heavyReader.disconnect()
   const changer = await connected(t, port, 'changer')
   const changes = new Changes(changer, random)
-
-  const killAt = random.below(messages)
-  let acknowledged = 0
-  let killed: Promise<unknown> | undefined
   const changing = changes.run()
-  await sendAll(publisher, messages, () => {
-    acknowledged += 1
-    if (acknowledged <= killAt || killed !== undefined) return
-    killed = wait(random.below(5)).then(async () => {
-      await broker.kill('SIGKILL')
-      await Promise.all([...live, publisher, changer].map((client) => client.ended()))
-      changes.stop()
-      broker = await start()
-      for (const client of [...live, publisher]) {
-        await client.connect()
-        assert.equal(client.sessionPresent, true, `the session of ${client.clientId} is gone`)
-      }
-    })
-  })
-  await killed
-  await changing
+
+  const heavySent: Promise<void>[] = []
+  const kill = async (): Promise<void> => {
+    await broker.kill('SIGKILL')
+    await Promise.all([...live, publisher, heavy, changer].map((client) => client.ended()))
+    changes.stop()
+    broker = await start()
+    for (const client of [...live, publisher, heavy]) {
+      await client.connect()
+      assert.equal(client.sessionPresent, true, `the session of ${client.clientId} is gone`)
+    }
+  }
+  const acknowledgements = (count: number) => publisher.until(() => publisher.acknowledged >= Math.min(count, messages))
+  const killing = async (): Promise<void> => {
+    const moments = Array.from({ length: kills }, () => random.below(messages)).sort((a, b) => b - a)
+    for (let moment = moments.pop(); moment !== undefined; moment = moments.pop()) {
+      await acknowledgements(moment)
+      if (moments.length % 2 === 0) {
+        for (let n = 0; n < heavyBurst; n += 1) {
+          heavySent.push(heavy.publish(heavyFilter, `${heavySent.length}`.padEnd(heavyBytes), 1))
+        }
+        await acknowledgements(publisher.acknowledged + random.below(window))
+      } else await wait(random.below(5))
+      await kill()
+    }
+  }
+  await Promise.all([sendAll(publisher, messages), killing()])
+  changes.stop()
+  await Promise.all([changing, ...heavySent])
 
   for (const client of clients) {
     if (!client.isConnected) await client.connect()
@@ -76,34 +91,13 @@ export async function killRun(t: Cleanup, random: Random, messages: number): Pro
     again += checkReader(client, messages)
     await client.disconnect()
   }
+  await heavy.publish(heavyFilter, 'end', 1)
+  await checkHeavy(heavyReader, heavySent.length)
+  await heavy.disconnect()
   await publisher.disconnect()
   assert.equal(await broker.kill('SIGTERM'), 0, broker.output())
-  await checkStore(join(folder, 'data'), changes)
-  return { acknowledged, again, changes: changes.count }
-}
-
-async function configure(t: Cleanup, folder: string, port: number): Promise<() => ReturnType<typeof spawnBroker>> {
-  await writeFile(
-    join(folder, 'oriole.yaml'),
-    `node: chaos
-listeners: [{ name: tcp, type: tcp, port: ${port} }]
-limits: { queueMessages: ${queueMessages}, queueBytes: 1000000000, sessionsPerUser: 100000 }
-store: { type: level, path: data, durability: disk }
-log: { format: json }
-admin: { enabled: false }
-plugins: [auth-anonymous, acl-open]
-`,
-  )
-  return () => spawnBroker(t, 'oriole.yaml', folder)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+  await checkStore(dataPath, changes)
+  return { acknowledged: publisher.acknowledged, again, changes: changes.count }
 }
 
 async function connected(t: Cleanup, port: number, clientId: string): Promise<SteadyClient> {
@@ -125,14 +119,13 @@ async function makeReaders(t: Cleanup, port: number): Promise<SteadyClient[]> {
 }
 
 /** Odd numbers with QoS 1, even ones with QoS 2; so many on their way at once. */
-async function sendAll(publisher: SteadyClient, messages: number, onAcknowledged: () => void): Promise<void> {
+async function sendAll(publisher: SteadyClient, messages: number): Promise<void> {
   let next = 0
   const lane = async (): Promise<void> => {
     while (next < messages) {
       const number = next
       next += 1
       await publisher.publish(topics[Math.floor(number / 2) % 2]!, `${number}`, number % 2 === 1 ? 1 : 2)
-      onAcknowledged()
     }
   }
   await Promise.all(Array.from({ length: window }, lane))
@@ -163,10 +156,18 @@ function checkReader({ clientId, received }: SteadyClient, messages: number): nu
   return again
 }
 
+async function checkHeavy(reader: SteadyClient, count: number): Promise<void> {
+  await reader.connect()
+  await reader.until(() => reader.received.at(-1)?.text === 'end')
+  const numbers = new Set(reader.received.map(({ text }) => Number(text)))
+  for (let number = 0; number < count; number += 1) assert.ok(numbers.has(number), `large message ${number} is lost`)
+  await reader.disconnect()
+}
+
 /** Sessions, subscriptions and retained messages on disk are those that were acknowledged. */
 async function checkStore(path: string, changes: Changes): Promise<void> {
   const log = recordLog()
-  const store = createLevelStore({ path, durability: 'disk', limits: { ...testLimits, queueMessages }, log })
+  const store = createLevelStore({ path, durability: 'disk', limits: roomyLimits, log })
   const { sessions } = await store.open()
   try {
     const found = new Map(
@@ -176,8 +177,10 @@ async function checkStore(path: string, changes: Changes): Promise<void> {
       assert.deepEqual(found.get(clientId)?.sort(), [...filters].sort(), `subscriptions of ${clientId}`)
       found.delete(clientId)
     }
-    assert.deepEqual(found.get('publisher'), [])
-    found.delete('publisher')
+    for (const [clientId, filters] of Object.entries({ publisher: [], heavy: [], 'heavy reader': [heavyFilter] })) {
+      assert.deepEqual(found.get(clientId), filters)
+      found.delete(clientId)
+    }
     changes.check('changer', found.get('changer') ?? [])
     found.delete('changer')
     assert.deepEqual([...found.keys()], [], 'sessions that nobody made')

@@ -21,6 +21,8 @@ export class SteadyClient {
     readonly qos: number
     readonly retain: boolean
   }[] = []
+  /** How many PUBACK and PUBREC came: each makes a message the broker's. */
+  acknowledged = 0
   /** Whether the broker still had the session, of the last connection. */
   sessionPresent = false
   readonly #port: number
@@ -137,10 +139,12 @@ export class SteadyClient {
       const outgoing = this.#outgoing.get(packet.messageId!)
       if (outgoing !== undefined) outgoing.released = true
       this.#send({ cmd: 'pubrel', messageId: packet.messageId! })
+      this.acknowledged += 1
     } else if (packet.cmd === 'puback' || packet.cmd === 'pubcomp') {
       const outgoing = this.#outgoing.get(packet.messageId!)
       this.#outgoing.delete(packet.messageId!)
       outgoing?.done()
+      if (packet.cmd === 'puback') this.acknowledged += 1
     } else if (packet.cmd === 'suback' || packet.cmd === 'unsuback') {
       const answer = this.#answers.get(packet.messageId!)
       this.#answers.delete(packet.messageId!)

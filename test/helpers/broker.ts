@@ -74,12 +74,18 @@ export interface BrokerProcess {
 
 const cli = fileURLToPath(new URL('../../broker/cli.js', import.meta.url))
 
-/** In a process of its own, through the command line; resolves when it listens. */
-export async function spawnBroker(t: Cleanup, configPath: string, cwd: string): Promise<BrokerProcess> {
-  const child = spawn(process.execPath, [cli, 'start', '--config', configPath], {
-    cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+/**
+ * In a process of its own, through the command line; resolves when it listens. `launcher`: a program with its arguments
+ * that runs the command line, and becomes it.
+ */
+export async function spawnBroker(
+  t: Cleanup,
+  configPath: string,
+  cwd: string,
+  launcher: readonly string[] = [],
+): Promise<BrokerProcess> {
+  const [program, ...args] = [...launcher, process.execPath, cli, 'start', '--config', configPath]
+  const child = spawn(program!, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   t.after(() => child.kill('SIGKILL'))
   let output = ''
   child.stderr.on('data', (chunk: Buffer) => {

@@ -129,15 +129,14 @@ test('a marker that the client has no room for comes with the next message that 
 test('who leaves without having acknowledged is told again, by the same number, and not a third time', async (t, broker) => {
   const port = broker.port()
   await subscribeAndLeave(t, port, kept('away'), ['room', 'inbox'])
-  await publish(t, port, 'inbox', 1)
   await publish(t, port, 'room', 9)
   const first = await connectRaw(t, port, kept('away'))
   assert.equal(marksOf(await first.expect('publish'))['oriole-gap'], '4')
-  await first.texts(5)
+  await first.texts(4)
   await first.cut()
   const second = await connectRaw(t, port, { ...kept('away'), answers: true })
   // What was in flight is sent again as it is; the marker comes with the next message.
-  for (let n = 0; n < 6; n += 1) assert.equal((await second.expect('publish')).dup, true)
+  for (let n = 0; n < 5; n += 1) assert.equal((await second.expect('publish')).dup, true)
   await publish(t, port, 'inbox', 1)
   assert.equal(marksOf(await second.expect('publish'))['oriole-gap'], '4')
   await second.leave()

@@ -30,7 +30,7 @@ export class Outbox {
   #resend: Inflight[] = []
   /** Read from the log, waiting for the window. */
   readonly #backlog = new Fifo<Delivery>()
-  /** Live messages, waiting for the window; above `queueBytes` they are left to the log, or the client is cut. */
+  /** Live messages, waiting for the window; above `#liveMaxBytes` they are left to the log, or the client is cut. */
   readonly #live = new Fifo<Delivery>()
   #liveBytes = 0
   /** True: between `#readUpTo` and the live feed messages are missing; they are in the log. Always so while offline. */
@@ -115,7 +115,7 @@ export class Outbox {
     }
     this.#live.push(delivery)
     this.#liveBytes += sizeOf(delivery)
-    if (this.#liveBytes > this.#house.limits.queueBytes) this.#overflow(link)
+    if (this.#liveBytes > this.#liveMaxBytes) this.#overflow(link)
     else if (this.#live.length === 1) this.pump()
   }
 
@@ -193,6 +193,12 @@ export class Outbox {
   /** Nothing waits: so it is at most acknowledgements of a session that keeps up. */
   get #isIdle(): boolean {
     return !this.#behind && !this.#waiting && this.#walks.isIdle && this.#gaps === undefined
+  }
+
+  /** What the log has too need not be in memory: a thousand slow clients would fill it. */
+  get #liveMaxBytes(): number {
+    const { queueBytes, outputLowBytes } = this.#house.limits
+    return this.#session.persistent ? Math.min(queueBytes, outputLowBytes) : queueBytes
   }
 
   get #waiting(): boolean {

@@ -184,3 +184,8 @@ export async function until(what: string, isSo: () => boolean | Promise<boolean>
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
+
+/** A bound in milliseconds; on a machine that misses it without any harm done, twice what it took there. */
+export function atMost(boundMs: number, withoutHarmMs: number): number {
+  return Math.max(boundMs, 2 * withoutHarmMs)
+}

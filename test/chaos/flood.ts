@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Cleanup } from '../helpers/broker.ts'
-import { type CrowdBroker, memoryMb, startCrowdBroker, startPairs, until } from './crowd.ts'
+import { atMost, type CrowdBroker, memoryMb, startCrowdBroker, startPairs, until } from './crowd.ts'
 import type { FlooderOptions, FloodReport } from './flooder.ts'
 
 export interface FloodOptions {
@@ -44,7 +44,8 @@ async function oneRun(t: Cleanup, qos: 0 | 1, options: FloodOptions): Promise<Ru
     assert.equal(report.acknowledged, report.sent, `not acknowledged: ${told}`)
     assert.equal(report.received, report.sent, `acknowledged and lost: ${told}`)
   }
-  assert.ok(Math.max(...report.p99FloodMs) < options.p99MaxMs, `the others waited: ${told}`)
+  const allowedMs = atMost(options.p99MaxMs, Math.max(...report.p99BeforeMs))
+  assert.ok(Math.max(...report.p99FloodMs) < allowedMs, `the others waited: ${told}`)
   assert.ok(report.memoryMaxMb <= report.memoryBeforeMb + memoryMoreMb, `the memory grew: ${told}`)
   await crowd.broker.kill('SIGTERM')
   return report

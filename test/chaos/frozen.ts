@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Cleanup } from '../helpers/broker.ts'
-import { type CrowdBroker, connectAll, memoryMb, startCrowdBroker, until } from './crowd.ts'
+import { atMost, type CrowdBroker, connectAll, memoryMb, startCrowdBroker, until } from './crowd.ts'
 import { Latencies, numberOf, stamped } from './latencies.ts'
 import { LightClient } from './light-client.ts'
 
@@ -13,7 +13,7 @@ export interface FrozenOptions {
   readonly frozenS: number
   /** On the hot topic. */
   readonly perS: number
-  /** For the 99th percentile of the others; a loaded machine is measured against itself before. */
+  /** For the 99th percentile of the others. */
   readonly p99MaxMs: number
 }
 
@@ -29,7 +29,8 @@ export interface FrozenReport {
 
 /** Large messages that only the frozen one gets, so that its buffers fill up in any case, also the kernel's. */
 const fillerBytes = 32 * 1024
-const fillerPerS = 400
+/** More than the buffers of two sockets in the kernel take. */
+const fillerMessages = 1_250
 const lowBytes = 256 * 1024
 
 export async function frozenRun(t: Cleanup, options: FrozenOptions): Promise<FrozenReport[]> {
@@ -71,7 +72,7 @@ async function measure(t: Cleanup, crowd: CrowdBroker, qos: 0 | 1, options: Froz
   await frozen.subscribe('filler', qos)
   await publisher.connect()
 
-  const load = startLoad(publisher, qos, options.perS)
+  const load = startLoad(publisher, qos, options.perS, fillerMessages / options.frozenS)
   t.after(() => load.stop())
   const measuredS = Math.max(2, options.frozenS / 3)
   await wait(measuredS * 1000)
@@ -86,7 +87,10 @@ async function measure(t: Cleanup, crowd: CrowdBroker, qos: 0 | 1, options: Froz
   const usedMb = await memoryMb(broker.child.pid)
   load.stop()
   await until('the publisher is acknowledged', () => publisher.unacknowledged === 0, 60_000)
-  assert.ok(p99FrozenMs < options.p99MaxMs, `p99 of the others: ${p99FrozenMs} ms, before ${p99BeforeMs} ms`)
+  assert.ok(
+    p99FrozenMs < atMost(options.p99MaxMs, p99BeforeMs),
+    `p99 of the others: ${p99FrozenMs} ms, before ${p99BeforeMs} ms`,
+  )
 
   assert.ok(received.filler.length < load.sent.filler, 'it got everything while it was frozen')
   const hotBefore = received.hot.length
@@ -113,7 +117,7 @@ interface Load {
   stop(): void
 }
 
-function startLoad(publisher: LightClient, qos: 0 | 1, perS: number): Load {
+function startLoad(publisher: LightClient, qos: 0 | 1, perS: number, fillerPerS: number): Load {
   const sent = { hot: 0, filler: 0 }
   const acknowledged = { hot: 0, filler: 0 }
   let filling = false

@@ -8,10 +8,12 @@ import { damageRun } from './damage.ts'
 import { floodRun } from './flood.ts'
 import { frozenRun } from './frozen.ts'
 import { killRun } from './kill.ts'
+import { nofaultRun } from './nofault.ts'
 import { noisyRun } from './noisy.ts'
 import { reconnectRun } from './reconnect.ts'
 import { resetRun } from './reset.ts'
 import { soakRun } from './soak.ts'
+import { restartRun } from './restart.ts'
 
 type Run = (t: Cleanup, random: Random) => Promise<unknown>
 
@@ -27,10 +29,12 @@ const { values, positionals } = parseArgs({
 
 const scenarios: Readonly<Record<string, Run>> = {
   kill: (t, random) => killRun(t, random, Number(values.messages)),
+  nofault: (t, random) => nofaultRun(t, random, Number(values.messages) * 2),
+  restart: (t, random) => restartRun(t, random, 5),
   damage: damageRun,
   reset: (t) => resetRun(t, { clients: 10_000, moreMs: 500 }),
   backup: backupRun,
-  frozen: (t) => frozenRun(t, { subscribers: 1_000, frozenS: 20, perS: 30, p99MaxMs: 100 }),
+  frozen: (t) => frozenRun(t, { subscribers: 1_000, frozenS: 20, perS: 10, p99MaxMs: 100 }),
   flood: (t) => floodRun(t, { seconds: 60, pairs: 50, perS: 10, p99MaxMs: 50 }),
   reconnect: (t, random) => reconnectRun(t, random, { devices: 10_000, servedMaxMs: 30_000, p99MaxMs: 500 }),
   soak: (t, random) =>

@@ -12,8 +12,8 @@ import { nofaultRun } from './nofault.ts'
 import { noisyRun } from './noisy.ts'
 import { reconnectRun } from './reconnect.ts'
 import { resetRun } from './reset.ts'
-import { soakRun } from './soak.ts'
 import { restartRun } from './restart.ts'
+import { soakRun } from './soak.ts'
 
 type Run = (t: Cleanup, random: Random) => Promise<unknown>
 

@@ -102,7 +102,10 @@ export class Model {
         if (!crash || owed.state === 'waiting' || owed.state === 'received' || owed.state === 'released') continue
         owed.loose = true
         if (owed.abandoned) owed.required = false
-        if (qosOf(owed) === 1) owed.state = 'waiting'
+        if (qosOf(owed) !== 1) continue
+        owed.state = 'waiting'
+        // It is read from the log again, and comes by the subscriptions of now.
+        for (const { message, ways } of owed.options) ways.push(...waysNow(session, owed, message))
       }
       if (crash) {
         for (const owed of session.done.filter((done) => qosOf(done) === 1)) {

@@ -83,11 +83,9 @@ async function measure(t: Cleanup, crowd: CrowdBroker, qos: 0 | 1, options: Floo
 async function startFlooder(t: Cleanup, options: FlooderOptions): Promise<{ stop(): Promise<FloodReport> }> {
   const worker = new Worker(new URL('./flooder.js', import.meta.url), { workerData: options })
   t.after(() => worker.terminate())
-  const next = (): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      worker.once('message', resolve)
-      worker.once('error', reject)
-    })
+  const failed = new Promise<never>((_resolve, reject) => worker.once('error', reject))
+  failed.catch(() => {})
+  const next = (): Promise<unknown> => Promise.race([new Promise((resolve) => worker.once('message', resolve)), failed])
   await next()
   return {
     async stop() {

@@ -11,6 +11,9 @@ export const errorCodes = [
   'ORI_STORE_DAMAGED',
   'ORI_STORE_WRITE',
   'ORI_PLUGIN_SETUP',
+  'ORI_STORE_FULL',
+  'ORI_CLUSTER_NAME_TAKEN',
+  'ORI_CLUSTER_VERSION',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

@@ -136,6 +136,11 @@ function createStore(config: Config, log: Logger, metrics: Metrics): Store | Dis
     durability: store.durability,
     limits,
     history,
+    diskMaxBytes: store.diskMaxBytes,
+    onTaken: ({ history, queued }) => {
+      metrics.counts.diskCapDropped.history += history
+      metrics.counts.diskCapDropped.queued += queued
+    },
     log: log.child({ room: 'store' }),
     onCommit: (seconds) => {
       metrics.counts.commits += 1

@@ -6,6 +6,9 @@ const KiB = 1024
 const MiB = 1024 * KiB
 const day = 86_400
 
+/** Below it the files that LevelDB works with would not fit. */
+const diskLeastBytes = 64 * MiB
+
 const port = z.int().min(0).max(65_535)
 const count = z.int().min(0)
 const positive = z.int().min(1)
@@ -119,6 +122,12 @@ export const storeSchema = z.discriminatedUnion('type', [
       .enum(['disk', 'os', 'memory'])
       .default('disk')
       .describe('disk: survives a power cut; os: survives the end of the process; memory: survives neither'),
+    diskMaxBytes: count
+      .refine((bytes) => bytes === 0 || bytes >= diskLeastBytes, {
+        message: `must be 0 (no cap), or at least ${diskLeastBytes}`,
+      })
+      .default(0)
+      .describe('all messages, sessions and retained messages on the disk; 0: no cap'),
   }),
   z.strictObject({ type: z.literal('memory') }),
 ])

@@ -5,10 +5,17 @@ import type { DeliveryHouse } from '../delivery/house.ts'
 import { Outgoing } from '../delivery/outgoing.ts'
 import type { Session } from '../delivery/session.ts'
 import type { Subscription } from '../delivery/subscription.ts'
+import { OrioleError } from '../errors.ts'
 import type { Message } from '../message.ts'
 import type { Origin } from '../protocol/host.ts'
 import type { Route, Router } from '../router/router.ts'
 import { privateStream } from '../store/store.ts'
+
+/** One for all that are refused: nobody is to blame, and its stack says nothing. */
+const diskIsFull = new OrioleError(
+  'ORI_STORE_FULL',
+  'store.diskMaxBytes is reached; raise it, or have clients read what waits for them',
+)
 
 export type Published = (error: Error | undefined, matched: boolean) => void
 
@@ -54,7 +61,14 @@ export class Dispatcher {
     const routes = this.#router.match(message.topic)
     const picked = pickShared(routes, message)
     const streams = message.qos === 0 ? undefined : streamsOf(routes)
-    if (message.retain) {
+    if (store.isFull && mustBeStored(message, streams, picked)) {
+      counts.messagesDropped.disk_cap += 1
+      published(diskIsFull, routes.length > 0)
+      return
+    }
+    // What it sends with QoS 0 nobody is told of: it is delivered, and not kept.
+    if (store.isFull && isRetained(message)) counts.messagesDropped.disk_cap += 1
+    else if (message.retain) {
       store.putRetained(message)
       counts.retainedSet += 1
     }
@@ -202,6 +216,16 @@ export class Dispatcher {
 /** The subscription was raised from QoS 0 while the message was on its way: it is not in the log to be sent again. */
 function isUnkept(session: Session, outgoing: Outgoing): boolean {
   return session.persistent && outgoing.sequence === 0
+}
+
+/** An empty payload gives space back. */
+function isRetained({ retain, payload }: Message): boolean {
+  return retain && payload.length > 0
+}
+
+function mustBeStored(message: Message, streams: unknown, picked: readonly Subscription[] | undefined): boolean {
+  if (message.qos === 0) return false
+  return streams !== undefined || isRetained(message) || picked?.some(({ queueing }) => queueing) === true
 }
 
 function pickShared(routes: readonly Route<Subscription>[], message: Message): Subscription[] | undefined {

@@ -20,6 +20,8 @@ const dropReasons = {
   not_authorized: 0,
   /** The quota of retained messages. */
   retained_quota: 0,
+  /** The cap on the disk is reached; it was refused, or a retained message was not kept. */
+  disk_cap: 0,
   /** The store could not write it; it was not acknowledged. */
   not_stored: 0,
 }
@@ -30,6 +32,10 @@ export type DeniedKind = keyof typeof deniedKinds
 
 const qosZeros = { qos0: 0, qos1: 0, qos2: 0 }
 export type QosKey = keyof typeof qosZeros
+
+/** What the cap on the disk took away, in the order in which it goes. */
+const cappedKinds = { history: 0, queued: 0 }
+export type CappedKind = keyof typeof cappedKinds
 
 export interface Counts extends ListenerCounts {
   /** Handed over by a listener and ended since. */
@@ -43,6 +49,7 @@ export interface Counts extends ListenerCounts {
   readonly messagesDelivered: Record<QosKey, number>
   messagesStored: number
   readonly messagesDropped: Record<DropReason, number>
+  readonly diskCapDropped: Record<CappedKind, number>
   /** PUBACK, PUBREC, PUBREL, PUBCOMP. */
   acksReceived: number
   acksSent: number
@@ -58,6 +65,10 @@ export interface Counts extends ListenerCounts {
   retainedSet: number
   willsPublished: number
   slowConsumersCut: number
+  /** Frames and stream entries from Redis that are not of this cluster, damaged, repeated or too large. */
+  clusterFramesRefused: number
+  /** Frames that were not sent because Redis took them too slowly. */
+  clusterFramesDropped: number
 }
 
 /** All at zero. */
@@ -75,6 +86,7 @@ export function createCounts(): Counts {
     messagesDelivered: { ...qosZeros },
     messagesStored: 0,
     messagesDropped: { ...dropReasons },
+    diskCapDropped: { ...cappedKinds },
     acksReceived: 0,
     acksSent: 0,
     authFailures: 0,
@@ -89,6 +101,8 @@ export function createCounts(): Counts {
     retainedSet: 0,
     willsPublished: 0,
     slowConsumersCut: 0,
+    clusterFramesRefused: 0,
+    clusterFramesDropped: 0,
   }
 }
 

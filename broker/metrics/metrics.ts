@@ -58,6 +58,11 @@ const published = {
     help: 'Messages that did not reach a client that wanted them.',
     label: 'reason',
   },
+  diskCapDropped: {
+    name: 'oriole_disk_cap_dropped_total',
+    help: 'Stored messages that went because store.diskMaxBytes was reached.',
+    label: 'kind',
+  },
   acksReceived: { name: 'oriole_acks_received_total', help: 'PUBACK, PUBREC, PUBREL and PUBCOMP received.' },
   acksSent: { name: 'oriole_acks_sent_total', help: 'PUBACK, PUBREC, PUBREL and PUBCOMP sent.' },
   authFailures: { name: 'oriole_auth_failures_total', help: 'Clients that could not prove who they are.' },
@@ -77,6 +82,14 @@ const published = {
   slowConsumersCut: {
     name: 'oriole_slow_consumers_cut_total',
     help: 'Connections cut because they did not read what was sent.',
+  },
+  clusterFramesRefused: {
+    name: 'oriole_cluster_frames_refused_total',
+    help: 'Frames and stream entries from Redis that are not of this cluster, damaged, repeated or too large.',
+  },
+  clusterFramesDropped: {
+    name: 'oriole_cluster_frames_dropped_total',
+    help: 'Frames to other nodes that were not sent because Redis took them too slowly.',
   },
 } as const satisfies Record<keyof Counts, Published>
 

@@ -1,5 +1,6 @@
 // PUBLISH from a client, and the acknowledgements in both directions (MQTT 3.3 - 3.7, 4.3).
 import { isUtf8 } from 'node:buffer'
+import { OrioleError } from '../errors.ts'
 import type { Message } from '../message.ts'
 import type { Decision } from '../plugin.ts'
 import type { Connection } from './connection.ts'
@@ -157,6 +158,7 @@ function publishAcknowledged(connection: Connection, packet: PublishPacket, mess
   host.publish(message, origin, (error, matched) => {
     code = matched ? reason.success : reason.noMatchingSubscribers
     if (error === undefined) later?.()
+    else if (isFull(error)) code = reason.quotaExceeded
     else {
       if (later !== undefined) connection.intake.removeWaiting(bytes)
       if (packet.qos === 2) forgetPacketId(connection, packet.packetId)
@@ -164,6 +166,14 @@ function publishAcknowledged(connection: Connection, packet: PublishPacket, mess
     }
   })
   origin.waiting -= first
+  if (code === reason.quotaExceeded) {
+    if (packet.qos === 2) forgetPacketId(connection, packet.packetId)
+    const because = 'the disk space of the broker is used up'
+    // Before MQTT 5 an acknowledgement cannot say no.
+    if (connection.version < 5) connection.end(code, because)
+    else sendAck(connection, packet, code, because)
+    return
+  }
   if (code !== undefined) {
     sendAck(connection, packet, code)
     return
@@ -177,6 +187,11 @@ function publishAcknowledged(connection: Connection, packet: PublishPacket, mess
     connection.replies.settle(reply, ackBytes(connection, packet, code ?? reason.success))
   }
   later = settle
+}
+
+/** The store works and takes no more: `published` is told at once. */
+function isFull(error: Error): boolean {
+  return error instanceof OrioleError && error.code === 'ORI_STORE_FULL'
 }
 
 function sizeOf(message: Message): number {

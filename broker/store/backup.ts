@@ -17,6 +17,8 @@ export interface Backup {
 export interface DiskStore extends Store {
   /** Copies what is committed now into a new or empty folder, while all goes on. Throws OrioleError; then nothing is left there. */
   backup(newPath: string, signal: AbortSignal): Promise<Backup>
+  /** At once what else happens every minute: what is too old goes, and what only speaks of it. */
+  sweep(): Promise<void>
 }
 
 /** LevelDB shows an iterator the database as it was when the iterator was made, and batches are never seen in part. */

@@ -14,6 +14,7 @@ const stepBytes = 16 * 1_048_576
 const restMs = 20
 /** While much comes and goes, most of it is gone before LevelDB has made a table of it: do not hurry that. */
 const intervalMs = 10_000
+const forcedIntervalMs = 1_000
 
 /** What lies side by side in the order of the keys. */
 type Part = 'messages' | 'sessions' | 'retained'
@@ -46,10 +47,6 @@ export class Compaction {
     this.#lastDeleted = Math.max(this.#lastDeleted, sequence)
   }
 
-  deletedMessages(sequences: readonly number[], bytes: number): void {
-    for (const sequence of sequences) this.deletedMessage(sequence, bytes / sequences.length)
-  }
-
   deleted(part: 'sessions' | 'retained', bytes: number): void {
     this.#garbage[part] += bytes
   }
@@ -61,7 +58,7 @@ export class Compaction {
       (part) => this.#garbage[part] >= (force ? 1 : garbageMinBytes),
     )
     if (due.length === 0) return
-    const early = this.#startedAt + intervalMs - performance.now()
+    const early = this.#startedAt + (force ? forcedIntervalMs : intervalMs) - performance.now()
     if (early > 0) {
       this.#timer ??= setTimeout(() => {
         this.#timer = undefined
@@ -89,14 +86,13 @@ export class Compaction {
       const whole = part === 'messages' ? this.#messages() : ranges[part]
       const bytes = await this.#database().sizeOf(whole)
       if (!force && this.#garbage[part] < bytes * garbageShareMin) continue
-      const startedWith = this.#garbage[part]
+      this.#garbage[part] = 0
       const steps = part === 'messages' ? this.#stepsOf(bytes) : [whole]
       for (const step of steps) {
         if (this.#stopped) return
         await this.#database().compact(step)
         await later(restMs, undefined, { ref: false })
       }
-      this.#garbage[part] -= startedWith
     }
   }
 

@@ -7,6 +7,11 @@ import { finishMakingMarker, makingName, markerName, readMarker, writeMakingMark
 
 export const databaseName = 'level'
 
+/** Where LevelDB keeps the files of a data folder. */
+export function databasePathOf(path: string): string {
+  return join(path, databaseName)
+}
+
 export interface DataFolder {
   /** Where LevelDB keeps its files. */
   readonly databasePath: string

@@ -76,6 +76,22 @@ export class History {
     return this.#conversations.get(topic)?.ring.first
   }
 
+  lastOf(topic: string): number | undefined {
+    return this.#conversations.get(topic)?.ring.last
+  }
+
+  /** Whatever the rules say: there is no room for it. How many messages went. */
+  forgetUpTo(topic: string, upTo: number): number {
+    const ring = this.#conversations.get(topic)?.ring
+    let count = 0
+    for (; ring?.first !== undefined && ring.first <= upTo; count += 1) {
+      const { firstBytes } = ring
+      this.#released(ring.shift()!, firstBytes)
+    }
+    if (ring?.length === 0) this.#conversations.delete(topic)
+    return count
+  }
+
   topics(): Iterable<string> {
     return this.#conversations.keys()
   }

@@ -5,9 +5,9 @@ import type { PluginLog } from '../plugin.ts'
 import { Background } from './background.ts'
 import { type Backup, backup, type DiskStore } from './backup.ts'
 import { type Batch, type Done, type Durability, GroupCommit } from './commit.ts'
-import { Compaction } from './compaction.ts'
 import { Database } from './database.ts'
-import { type DataFolder, openFolder } from './folder.ts'
+import type { TakenAway } from './disk-cap.ts'
+import { type DataFolder, databasePathOf, openFolder } from './folder.ts'
 import { History, historyMark } from './history.ts'
 import * as keys from './keys.ts'
 import { LogReader } from './log-reader.ts'
@@ -18,6 +18,7 @@ import * as records from './records.ts'
 import { type RecoveryPlaces, recover } from './recover.ts'
 import { Repair } from './repair.ts'
 import { RetainedIndex } from './retained.ts'
+import { RetainedMessages } from './retained-messages.ts'
 import { SessionState } from './session-state.ts'
 import type {
   Cursor,
@@ -34,7 +35,7 @@ import type {
 } from './store.ts'
 import { privateStream } from './store.ts'
 import { entryOverheadBytes, Streams } from './streams.ts'
-import { everyInterval, type SweepWork } from './sweep.ts'
+import { Upkeep } from './upkeep.ts'
 
 export interface LevelStoreOptions {
   /** The data folder. */
@@ -48,6 +49,10 @@ export interface LevelStoreOptions {
   readonly limits: StoreLimits
   /** What is kept longer than queues need it; none: nothing. */
   readonly history?: readonly HistoryRule[] | undefined
+  /** Of the whole database; 0 or none: no cap. */
+  readonly diskMaxBytes?: number | undefined
+  /** What the cap took away. */
+  readonly onTaken?: ((taken: TakenAway) => void) | undefined
   readonly log: PluginLog
   readonly onCommit?: ((seconds: number, records: number) => void) | undefined
   readonly now?: (() => number) | undefined
@@ -56,14 +61,11 @@ export interface LevelStoreOptions {
 /** Sequence numbers are reserved in blocks: one write for each, and a hole of at most one after a crash. */
 const sequenceBlock = 65_536
 
-/** About what a session with a few subscriptions takes. */
-const sessionBytes = 512
-
 export function createLevelStore(options: LevelStoreOptions): DiskStore {
   return new LevelStore(options)
 }
 
-class LevelStore implements DiskStore, SweepWork {
+class LevelStore implements DiskStore {
   readonly #options: LevelStoreOptions
   readonly #now: () => number
   readonly #recent = new RecentMessages()
@@ -74,14 +76,14 @@ class LevelStore implements DiskStore, SweepWork {
   readonly #commit: GroupCommit
   readonly #state: SessionState
   readonly #reader: LogReader
-  readonly #compaction: Compaction
+  readonly #upkeep: Upkeep
+  readonly #retainedMessages: RetainedMessages
   #database: Database | undefined
   #folder: DataFolder | undefined
   #repair: Repair | undefined
   #lastSequence = 0
   #reserved = 0
   #writtenSequence = 0
-  #stopSweep: (() => void) | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: LevelStoreOptions) {
@@ -94,7 +96,7 @@ class LevelStore implements DiskStore, SweepWork {
         released: (sequence, bytes) => {
           this.#recent.delete(sequence)
           this.#background.deleteMessage(sequence)
-          this.#compaction.deletedMessage(sequence, bytes)
+          this.#upkeep.released(sequence, bytes)
           this.#commit.touch()
         },
         floorMoved: (stream) => {
@@ -118,7 +120,17 @@ class LevelStore implements DiskStore, SweepWork {
     })
     this.#state = new SessionState(this.#commit, this.#background)
     this.#reader = new LogReader(this.#recent, () => this.#opened(), options.log)
-    this.#compaction = new Compaction(() => this.#opened(), options.log)
+    this.#upkeep = new Upkeep(databasePathOf(options.path), () => this.#opened(), {
+      places: this.#places,
+      background: this.#background,
+      diskMaxBytes: options.diskMaxBytes ?? 0,
+      log: options.log,
+      lastSequence: () => this.#lastSequence,
+      dropRetained: (topic) => this.#retainedMessages.drop(topic),
+      touch: () => this.#commit.touch(),
+      onTaken: options.onTaken ?? (() => {}),
+    })
+    this.#retainedMessages = new RetainedMessages(this.#retained, this.#state, this.#upkeep)
   }
 
   async open(): Promise<Recovered> {
@@ -132,7 +144,6 @@ class LevelStore implements DiskStore, SweepWork {
       this.#reserved = recovered.watermark
       this.#writtenSequence = recovered.watermark
       this.#background.start(recovered.lastBatch, recovered.unneeded, recovered.floors)
-      this.#compaction.deletedMessages(recovered.unneeded, recovered.unneededBytes)
       this.#database = database
       this.#folder = folder
       this.#repair = new Repair(folder.databasePath, database, this.#commit, log)
@@ -142,7 +153,7 @@ class LevelStore implements DiskStore, SweepWork {
         await database.write([this.#watermark(0)], true)
         await folder.markMade()
       } else await folder.noteBatch(recovered.lastBatch)
-      this.#stopSweep = everyInterval(this.#places, this)
+      this.#upkeep.start(recovered.unneeded, recovered.unneededBytes)
       return recovered
     } catch (error) {
       await database.close()
@@ -160,12 +171,12 @@ class LevelStore implements DiskStore, SweepWork {
 
   async #close(): Promise<void> {
     if (this.#database === undefined) return
-    this.#stopSweep?.()
+    this.#upkeep.stopTimers()
     this.#repair?.stop()
     await this.#flush()
     await this.#commit.drain()
     this.#commit.stop()
-    await this.#compaction.stop()
+    await this.#upkeep.stop()
     await this.#repair?.quiet()
     await this.#database.close()
     this.#database = undefined
@@ -181,6 +192,10 @@ class LevelStore implements DiskStore, SweepWork {
     return backup(this.#opened(), this.#options.path, newPath, signal)
   }
 
+  sweep(): Promise<void> {
+    return this.#upkeep.sweepNow()
+  }
+
   get #places(): RecoveryPlaces {
     return { streams: this.#streams, retained: this.#retained, history: this.#history }
   }
@@ -191,6 +206,10 @@ class LevelStore implements DiskStore, SweepWork {
 
   get failure(): Error | undefined {
     return this.#commit.failure
+  }
+
+  get isFull(): boolean {
+    return this.#upkeep.isFull
   }
 
   append(message: Message, streams: readonly string[]): number {
@@ -212,6 +231,7 @@ class LevelStore implements DiskStore, SweepWork {
     }
     this.#recent.add(sequence, detached(message, record))
     const bytes = record.length + entryOverheadBytes
+    this.#upkeep.appended(bytes)
     this.#streams.append(sequence, distinct, bytes, message.publishedAt, inHistory)
     if (inHistory) {
       this.#history.append(message.topic, sequence, bytes, message.publishedAt)
@@ -237,7 +257,7 @@ class LevelStore implements DiskStore, SweepWork {
   }
 
   keepsHistory(topic: string): boolean {
-    return this.#history.keeps(topic)
+    return !this.isFull && this.#history.keeps(topic)
   }
 
   readHistory(filter: string, range: HistoryRange): Promise<HistoryPage> {
@@ -260,7 +280,7 @@ class LevelStore implements DiskStore, SweepWork {
 
   deleteSession(clientId: string): void {
     this.#state.deleteSession(clientId)
-    this.#compaction.deleted('sessions', sessionBytes)
+    this.#upkeep.sessionDeleted()
     this.#streams.trim(privateStream(clientId), this.#lastSequence)
   }
 
@@ -297,14 +317,7 @@ class LevelStore implements DiskStore, SweepWork {
   }
 
   putRetained(message: Message): void {
-    if (message.payload.length === 0) {
-      this.dropRetained(message.topic)
-      return
-    }
-    const key = keys.retainedKey(message.topic)
-    const record = records.encodeRetained(key, message)
-    this.#retained.set(message.topic, record)
-    this.#state.put(key, record)
+    this.#retainedMessages.put(message)
   }
 
   getRetained(topic: string): Message | undefined {
@@ -323,18 +336,6 @@ class LevelStore implements DiskStore, SweepWork {
     return this.#retained.countOf(username)
   }
 
-  dropRetained(topic: string): void {
-    const bytes = this.#retained.delete(topic)
-    if (bytes === 0) return
-    this.#state.delete(keys.retainedKey(topic))
-    this.#compaction.deleted('retained', bytes)
-  }
-
-  *forgetBelow(firstSequence: number): IterableIterator<undefined> {
-    yield* this.#background.forgetStreams(firstSequence)
-    if (this.#background.hasMore) this.#commit.touch()
-  }
-
   #watermark(sequence: number): { type: 'put'; key: Buffer; value: Buffer } {
     const value = records.encodeNumbers(keys.watermarkKey, [sequence])
     return { type: 'put', key: keys.watermarkKey, value }
@@ -347,8 +348,7 @@ class LevelStore implements DiskStore, SweepWork {
 
   /** The bounds are kept only now, so that a batch that fails pushes nothing out that was stored. */
   #written(batch: Batch): void {
-    if (this.#background.hasMore) this.#commit.touch()
-    else this.#compaction.consider()
+    this.#upkeep.written()
     const last = batch.messages[batch.messages.length - 1]
     if (last === undefined) return
     this.#writtenSequence = keys.sequenceOf(last.key)

@@ -64,6 +64,10 @@ class MemoryStore implements Store {
     return this.#lastSequence
   }
 
+  get isFull(): boolean {
+    return false
+  }
+
   get failure(): undefined {
     return undefined
   }

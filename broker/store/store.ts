@@ -17,6 +17,8 @@ export interface Store {
   readonly lastSequence: number
   /** Undefined while all is well; else why nothing can be stored now (`/ready` shows it). */
   readonly failure: Error | undefined
+  /** The cap on the disk is reached: what would have to be stored is to be refused. Nothing that is stored is touched. */
+  readonly isFull: boolean
 
   /**
    * Appends a message to the log once and indexes it under each stream. A stream is a topic filter that at least one

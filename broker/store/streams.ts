@@ -73,6 +73,17 @@ export class Streams {
     this.#dropWhile(stream, ({ firstPublishedAt }) => firstPublishedAt !== undefined && firstPublishedAt < oldest)
   }
 
+  bytesOf(stream: string): number {
+    return this.#rings.get(stream)?.bytes ?? 0
+  }
+
+  /** Drops the oldest until the stream has no more bytes than these. How many messages went. */
+  shrink(stream: string, bytes: number): number {
+    const before = this.#rings.get(stream)?.length ?? 0
+    this.#dropWhile(stream, (ring) => ring.length > 0 && ring.bytes > bytes)
+    return before - (this.#rings.get(stream)?.length ?? 0)
+  }
+
   trim(stream: string, upTo: number): void {
     const dropped = this.#dropped.get(stream)
     if (dropped !== undefined) {

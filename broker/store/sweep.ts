@@ -12,6 +12,11 @@ export interface SweepWork {
   forgetBelow(firstSequence: number): Iterable<undefined>
 }
 
+/** A sweep at once; resolves when it is done. */
+export async function sweepNow(places: RecoveryPlaces, work: SweepWork): Promise<void> {
+  for (const _ of sweep(places, work)) await new Promise((resolve) => setImmediate(resolve))
+}
+
 /** Starts the sweep; the answer stops it. */
 export function everyInterval(places: RecoveryPlaces, work: SweepWork): () => void {
   let stopped = false

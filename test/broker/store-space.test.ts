@@ -1,44 +1,32 @@
 // Space comes back: what nobody needs leaves the disk while the store runs, and nothing else does.
 import assert from 'node:assert/strict'
-import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as later } from 'node:timers/promises'
+import type { DiskStore } from '../../broker/store/backup.ts'
 import { Database } from '../../broker/store/database.ts'
 import { databaseName } from '../../broker/store/folder.ts'
 import { rangeOf } from '../../broker/store/keys.ts'
 import { createLevelStore } from '../../broker/store/level.ts'
-import type { Store, StoreLimits } from '../../broker/store/store.ts'
-import { committed, makeFolder, messageOf, readAll, recordLog, testLimits } from '../helpers/store.ts'
+import type { StoreLimits } from '../../broker/store/store.ts'
+import {
+  committed,
+  folderBytes,
+  makeFolder,
+  messageOf,
+  noise,
+  readAll,
+  recordLog,
+  testLimits,
+} from '../helpers/store.ts'
 
 const MiB = 1_048_576
 const manyLimits: StoreLimits = { queueMessages: 1_000_000, queueBytes: 1_000 * MiB, queueAgeS: 3_600 }
 
-async function open(path: string, limits = manyLimits): Promise<Store> {
+async function open(path: string, limits = manyLimits): Promise<DiskStore> {
   const store = createLevelStore({ path, durability: 'os', limits, log: recordLog() })
   await store.open()
   return store
-}
-
-async function folderBytes(path: string): Promise<number> {
-  const folder = join(path, databaseName)
-  let bytes = 0
-  for (const name of await readdir(folder)) {
-    // LevelDB deletes files while we look.
-    bytes += (await stat(join(folder, name)).catch(() => undefined))?.size ?? 0
-  }
-  return bytes
-}
-
-/** Incompressible, because LevelDB compresses. */
-function noise(bytes: number, seed: number): Buffer {
-  const buffer = Buffer.allocUnsafe(bytes)
-  let state = seed | 1
-  for (let at = 0; at < bytes; at += 1) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    buffer[at] = state >>> 24
-  }
-  return buffer
 }
 
 test('space: 50 MB that all have read leave the disk without a restart, and what is left is whole', {
@@ -74,7 +62,7 @@ test('space: the record of a stream goes when none of its old messages is left',
   for (let n = 0; n < 5; n += 1) store.append(messageOf('a', `${n}`), ['a', '#'])
   store.trim('a', 3)
   await committed(store)
-  await sweepNow(store)
+  await store.sweep()
   await store.close()
   // '#' still holds the messages that 'a' has let go: without its record they would be back in 'a'.
   assert.deepEqual(await streamRecords(path), ['fa'])
@@ -87,7 +75,7 @@ test('space: the record of a stream goes when none of its old messages is left',
   assert.deepEqual(await streamRecords(path), ['f#', 'fa'])
   store = await open(path, testLimits)
   store.trim('b', store.append(messageOf('b', 'y'), ['b']) - 1)
-  await sweepNow(store)
+  await store.sweep()
   await store.close()
   assert.deepEqual(await streamRecords(path), [])
   store = await open(path, testLimits)
@@ -100,7 +88,7 @@ test('space: what a stream dropped is remembered as long as somebody may ask', {
   let store = await open(path, testLimits)
   for (let n = 0; n < 15; n += 1) store.append(messageOf('a', `${n}`), ['a'])
   await committed(store)
-  await sweepNow(store)
+  await store.sweep()
   await store.close()
   assert.deepEqual(await streamRecords(path), ['fa'])
   store = await open(path, testLimits)
@@ -108,21 +96,10 @@ test('space: what a stream dropped is remembered as long as somebody may ask', {
   for (const stream of [...store.streams()]) store.trim(stream, store.lastSequence)
   await store.close()
   store = await open(path, testLimits)
-  await sweepNow(store)
+  await store.sweep()
   await store.close()
   assert.deepEqual(await streamRecords(path), [])
 })
-
-/** What the store does once a minute. */
-async function sweepNow(store: Store): Promise<void> {
-  const swept = store as Store & { forgetBelow(first: number): Iterable<undefined> }
-  const firsts = [...store.streams()].map(async (stream) => {
-    const { entries } = await store.read([{ stream, after: 0 }], 1)
-    return entries[0]?.sequence ?? Number.POSITIVE_INFINITY
-  })
-  for (const _ of swept.forgetBelow(Math.min(store.lastSequence + 1, ...(await Promise.all(firsts)))));
-  await committed(store)
-}
 
 async function streamRecords(path: string): Promise<string[]> {
   const database = new Database(join(path, databaseName))

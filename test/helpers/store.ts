@@ -1,10 +1,11 @@
 // What the tests of stores share: messages, commits as promises, whole streams read back, folders that go away.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Message } from '../../broker/message.ts'
 import type { PluginLog } from '../../broker/plugin.ts'
+import { databaseName } from '../../broker/store/folder.ts'
 import type {
   HistoryRange,
   HistoryRule,
@@ -140,4 +141,26 @@ export function randomOf(seed: number): (below: number) => number {
     value ^= value + Math.imul(value ^ (value >>> 7), value | 61)
     return ((value ^ (value >>> 14)) >>> 0) % below
   }
+}
+
+/** Of the files of LevelDB in a data folder. */
+export async function folderBytes(path: string): Promise<number> {
+  const folder = join(path, databaseName)
+  let bytes = 0
+  for (const name of await readdir(folder)) {
+    // LevelDB deletes files while we look.
+    bytes += (await stat(join(folder, name)).catch(() => undefined))?.size ?? 0
+  }
+  return bytes
+}
+
+/** Incompressible, because LevelDB compresses. */
+export function noise(bytes: number, seed: number): Buffer {
+  const buffer = Buffer.allocUnsafe(bytes)
+  let state = seed | 1
+  for (let at = 0; at < bytes; at += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    buffer[at] = state >>> 24
+  }
+  return buffer
 }

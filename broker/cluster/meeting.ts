@@ -1,5 +1,6 @@
 // What the parts of the cluster share: the way to Redis, who else is there, and the bus between nodes.
 import type { Redis } from 'ioredis'
+import type { Seal } from './seal.ts'
 
 /** The version of frames, streams and keys. Nodes of different versions do not share a cluster. */
 export const busVersion = 1
@@ -21,10 +22,17 @@ export interface Meeting {
   readonly isUp: boolean
   /** This node could not renew its lease for so long that others may count it as dead. */
   readonly mayBeDead: boolean
+  /** Why this node is not with the others although it tried, for `status`: an OrioleError when it was refused. */
+  readonly problem: unknown
   readonly bus: Bus
-  /** Commands; they reject at once while Redis is away. */
+  /** Commands; they reject at once while Redis is away, and after 2 s when it does not answer (it may still obey). */
   readonly redis: Redis
-  /** A connection of its own for one blocking reader; the caller ends it. */
+  /** Seals the entries of streams; the context says where they belong: [target node, kind]. */
+  readonly streamSeal: Seal
+  /**
+   * A connection of its own for one blocking reader; the caller ends it with `disconnect()`. What it waits for rejects
+   * when Redis goes away; after that it waits for the connection to come back, or rejects when that fails.
+   */
   openReader(): Redis
   /** `PREFIX:part:part`, one hash slot for the whole cluster. */
   key(...parts: string[]): string
@@ -33,8 +41,15 @@ export interface Meeting {
   /** Other nodes that ever joined and were not forgotten. */
   known(): readonly Member[]
   member(node: string): Member | undefined
+  /** Who listens for `up` after it came is told in the next turn of the loop. */
   on(event: MeetingEvent, listener: () => void): void
   onMember(event: MemberEvent, listener: (member: Member) => void): void
+  /** What this node's heartbeats carry, each second; the others get it as frames of the kind 'heartbeat'. Empty without it. */
+  heartbeatBody(make: () => Buffer): void
+  /** Counts something from Redis that is not ours or is damaged; the reason is a short constant phrase. */
+  refused(why: string): void
+  /** Takes a node that is away for good out of the cluster. Rejects when it is alive or Redis is away. */
+  forget(node: string): Promise<void>
 }
 
 /** `up` comes after every return of Redis, also the first; `down` when it stops answering. */
@@ -42,7 +57,10 @@ export type MeetingEvent = 'up' | 'down'
 /** `joined`: its lease appeared, also with a new run. `left`: its lease ended. `forgotten`: an admin removed it. */
 export type MemberEvent = 'joined' | 'left' | 'forgotten'
 
-/** At most once, in the order of sending from one node to another. Bodies are bytes that the sender does not change. */
+/**
+ * At most once, in the order of sending from one node to another. Bodies are bytes that the sender does not change; what a
+ * listener gets is a view into a larger piece: who keeps it for long copies it.
+ */
 export interface Bus {
   send(to: Member | 'all', kind: FrameKind, body: Buffer): void
   /** One listener for each kind. What it throws is logged and counted as a hostile frame. */

@@ -1,6 +1,6 @@
 // The config file into one frozen object, or every problem in it at once.
-import { isIP } from 'node:net'
 import type { Environment } from './env.ts'
+import { isLoopback } from './loopback.ts'
 import { comparePlaces, type Problem } from './problem.ts'
 import {
   type AdminConfig,
@@ -174,14 +174,6 @@ function pluginName(entry: unknown): string | undefined {
   if (typeof entry === 'string' && entry !== '') return entry
   const names = isRecord(entry) ? Object.keys(entry) : []
   return names.length === 1 && names[0] !== '' ? names[0] : undefined
-}
-
-/** `localhost` counts: what it resolves to is the system's word, and every system says loopback. */
-export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
-  if (isIP(bare) === 4) return bare.startsWith('127.')
-  if (isIP(bare) === 6) return bare === '::1' || bare === '0:0:0:0:0:0:0:1' || /^::ffff:127\./.test(bare)
-  return bare === 'localhost'
 }
 
 function isEveryAddress(host: string): boolean {

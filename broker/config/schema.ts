@@ -1,6 +1,7 @@
 // The one schema of the config file: every setting, its unit, its bounds and its default.
 import { z } from 'zod'
 import { filterProblem, parseShare } from '../protocol/topics.ts'
+import { clusterSchema } from './cluster-schema.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -191,10 +192,11 @@ export const configSchema = z.strictObject({
     .describe('what is kept although nobody waits for it; the first rule that matches a topic counts'),
   plugins: z.array(pluginEntrySchema).default([]).describe('in the order in which they are asked'),
   log: logSchema.prefault({}),
-  cluster: z.strictObject({}).optional().describe('settings of a cluster; this version runs alone'),
+  cluster: clusterSchema.optional().describe('how this node meets others; without it, it runs alone'),
   admin: adminSchema.prefault({}),
 })
 
+export type { ClusterConfig, RedisConfig } from './cluster-schema.ts'
 export type Config = z.infer<typeof configSchema>
 export type ListenerConfig = z.infer<typeof listenerSchema>
 export type AcceptConfig = z.infer<typeof acceptSchema>

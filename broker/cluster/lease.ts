@@ -1,0 +1,137 @@
+// The lease of a node in Redis, and who else has one: one script that takes or renews it and reads all the others.
+import type { Redis } from 'ioredis'
+import { busVersion, type Member } from './meeting.ts'
+import type { Seal } from './seal.ts'
+
+/** After this time without a renewal the node counts as dead. */
+export const leaseMs = 5_000
+
+/**
+ * KEYS: lease of this node, hash of all nodes. ARGV: name, store id, run, version, value, time in ms, 'take' or 'renew',
+ * what stands before the name in the key of a lease. The leases of the others are in the same hash slot.
+ * A value begins with version, store id and run, also in other versions.
+ */
+const meetScript = `
+local held = redis.call('GET', KEYS[1])
+if held then
+  local storeId, run = string.match(held, '^%d+ (%d+) (%x+) ')
+  if storeId and storeId ~= ARGV[2] then return {'taken', held} end
+  if run and run ~= ARGV[3] and ARGV[7] ~= 'take' then return {'lost', held} end
+end
+local known = redis.call('HGETALL', KEYS[2])
+local fresh = '1'
+local answer = {'ok', ''}
+for i = 1, #known, 2 do
+  if known[i] == ARGV[1] then
+    fresh = '0'
+  else
+    local lease = redis.call('GET', ARGV[8] .. known[i])
+    if ARGV[7] == 'take' and lease then
+      local version = string.match(lease, '^(%d+) ')
+      if version and version ~= ARGV[4] then return {'version', lease, known[i]} end
+    end
+    answer[#answer + 1] = known[i]
+    answer[#answer + 1] = known[i + 1]
+    answer[#answer + 1] = lease or ''
+  end
+end
+answer[2] = fresh
+redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[5])
+return answer
+`
+
+const leaveScript = `
+local held = redis.call('GET', KEYS[1])
+if held and string.match(held, '^%d+ %d+ (%x+) ') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`
+
+const forgetScript = `
+if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+return redis.call('HDEL', KEYS[2], ARGV[1])
+`
+
+export type Met =
+  | {
+      readonly outcome: 'ok'
+      /** Redis did not know this node: it is new, or Redis lost its data. */
+      readonly fresh: boolean
+      readonly others: readonly Other[]
+    }
+  /** The name belongs to another store, to another run of this store, or a live node has another version. */
+  | { readonly outcome: 'taken' | 'lost' }
+  | { readonly outcome: 'version'; readonly node: string; readonly version: string }
+
+export interface Other {
+  readonly known: Member
+  /** Undefined: it has no lease now. */
+  readonly live: Member | undefined
+}
+
+export interface Lease {
+  /** `take`: at the start, also from a former run of the same store. */
+  meet(redis: Redis, mode: 'take' | 'renew'): Promise<Met>
+  /** Puts back what Redis lost, without touching what is there. */
+  restore(redis: Redis, members: readonly Member[]): Promise<void>
+  leave(redis: Redis): Promise<void>
+  /** False: it is alive. */
+  forget(redis: Redis, node: string): Promise<boolean>
+}
+
+export function createLease(self: Member, seal: Seal, key: (...parts: string[]) => string): Lease {
+  const leaseKey = (node: string): string => key('node', node)
+  const nodesKey = key('nodes')
+  return {
+    async meet(redis, mode) {
+      const { node, storeId, run } = self
+      const value = writeValue(self, seal)
+      const identity = [node, String(storeId), run, String(busVersion)]
+      const rest = [value, String(leaseMs), mode, leaseKey('')]
+      const answer = await redis.eval(meetScript, 2, leaseKey(node), nodesKey, ...identity, ...rest)
+      return readAnswer(answer as string[], seal)
+    },
+    async restore(redis, members) {
+      const pipeline = redis.pipeline()
+      for (const member of members) pipeline.hsetnx(nodesKey, member.node, writeValue(member, seal))
+      await pipeline.exec()
+    },
+    async leave(redis) {
+      await redis.eval(leaveScript, 1, leaseKey(self.node), self.run)
+    },
+    async forget(redis, node) {
+      return Number(await redis.eval(forgetScript, 2, leaseKey(node), nodesKey, node)) >= 0
+    },
+  }
+}
+
+function readAnswer([outcome, second = '', ...rest]: readonly string[], seal: Seal): Met {
+  if (outcome === 'version') return { outcome, node: rest[0] ?? '', version: second.split(' ')[0] ?? '' }
+  if (outcome !== 'ok') return { outcome: outcome === 'lost' ? 'lost' : 'taken' }
+  const others: Other[] = []
+  for (let at = 0; at + 2 < rest.length; at += 3) {
+    const node = rest[at] ?? ''
+    const live = readValue(node, rest[at + 2] ?? '', seal)
+    // What is not under our key was written by nobody of us.
+    const known = live ?? readValue(node, rest[at + 1] ?? '', seal)
+    if (known !== undefined) others.push({ known, live })
+  }
+  return { outcome, fresh: second === '1', others }
+}
+
+function writeValue({ node, storeId, run, busVersion: version, serverReference }: Member, seal: Seal): string {
+  const body = JSON.stringify({ serverReference })
+  const words = `${version} ${storeId} ${run} `
+  const tag = seal.seal([node, words], Buffer.from(body)).subarray(0, -Buffer.byteLength(body))
+  return `${words}${tag.toString('hex')} ${body}`
+}
+
+function readValue(node: string, value: string, seal: Seal): Member | undefined {
+  const found = /^((\d{1,10}) (\d{1,16}) ([0-9a-f]{16}) )([0-9a-f]{32}) (.*)$/s.exec(value)
+  if (found === null) return undefined
+  const [, words = '', version, storeId, run = '', tag = '', body = ''] = found
+  const opened = seal.open([node, words], Buffer.concat([Buffer.from(tag, 'hex'), Buffer.from(body)]))
+  if (opened === undefined) return undefined
+  const { serverReference } = JSON.parse(opened.toString()) as { serverReference?: string }
+  return { node, storeId: Number(storeId), run, busVersion: Number(version), serverReference }
+}

@@ -1,0 +1,142 @@
+// Who is there: keeps this node's lease, reads the others', and tells who joined, left or was forgotten.
+import type { Redis } from 'ioredis'
+import { OrioleError } from '../errors.ts'
+import type { PluginLog } from '../plugin.ts'
+import { type Lease, leaseMs, type Met, type Other } from './lease.ts'
+import { busVersion, type Member, type MemberEvent } from './meeting.ts'
+
+/** Without a renewal for so long, others may count this node as dead soon. */
+const mayBeDeadAfterMs = 4_000
+
+export class Members {
+  readonly #self: Member
+  readonly #lease: Lease
+  readonly #log: PluginLog
+  readonly #tell: (event: MemberEvent, member: Member) => void
+  /** By name. */
+  readonly #known = new Map<string, Member>()
+  readonly #live = new Map<string, Member>()
+  readonly #byRun = new Map<string, Member>()
+  #hasJoined = false
+  #renewedAt = Number.NEGATIVE_INFINITY
+  /** Leases may be missing because Redis lost its data, until everybody had the time to renew. */
+  #trustedFrom = 0
+
+  constructor(self: Member, lease: Lease, log: PluginLog, tell: (event: MemberEvent, member: Member) => void) {
+    this.#self = self
+    this.#lease = lease
+    this.#log = log
+    this.#tell = tell
+  }
+
+  get mayBeDead(): boolean {
+    return performance.now() - this.#renewedAt > mayBeDeadAfterMs
+  }
+
+  get live(): readonly Member[] {
+    return [...this.#live.values()]
+  }
+
+  get known(): readonly Member[] {
+    return [...this.#known.values()]
+  }
+
+  find(node: string): Member | undefined {
+    return this.#known.get(node)
+  }
+
+  byRun(run: string): Member | undefined {
+    return this.#byRun.get(run)
+  }
+
+  /** When Redis is back, and at the start. Rejects with OrioleError when this node may not join. */
+  async enter(redis: Redis): Promise<void> {
+    this.#trustedFrom = performance.now() + leaseMs
+    await this.renew(redis)
+  }
+
+  /** Renews the lease and reads the others'. Rejects when there is no lease. */
+  async renew(redis: Redis): Promise<void> {
+    const startedAt = performance.now()
+    const met = await this.#lease.meet(redis, this.#hasJoined ? 'renew' : 'take')
+    if (met.outcome !== 'ok') throw refusal(this.#self, met)
+    this.#hasJoined = true
+    this.#renewedAt = startedAt
+    if (met.fresh && this.#known.size > 0) {
+      await this.#lease.restore(redis, this.known)
+      this.#log.info({ nodes: this.#known.size }, 'redis lost its data: the nodes are written again')
+    }
+    this.#take(met.others, met.fresh)
+  }
+
+  #take(others: readonly Other[], fresh: boolean): void {
+    const seen = new Set<string>()
+    const joined: Member[] = []
+    for (const { known, live } of others) {
+      seen.add(known.node)
+      if (live === undefined) {
+        if (!this.#known.has(known.node)) this.#known.set(known.node, known)
+        continue
+      }
+      if (this.#live.get(live.node)?.run === live.run) continue
+      this.#setLive(live)
+      joined.push(live)
+    }
+    for (const member of joined) this.#tell('joined', member)
+    this.#leave(others)
+    if (!fresh) this.#forgetMissing(seen)
+  }
+
+  #setLive(member: Member): void {
+    const before = this.#live.get(member.node)
+    if (before !== undefined) this.#byRun.delete(before.run)
+    this.#known.set(member.node, member)
+    this.#live.set(member.node, member)
+    this.#byRun.set(member.run, member)
+  }
+
+  #leave(others: readonly Other[]): void {
+    if (performance.now() < this.#trustedFrom) return
+    const alive = new Set(others.flatMap(({ live }) => (live === undefined ? [] : [live.node])))
+    for (const member of this.live) {
+      if (alive.has(member.node)) continue
+      this.#live.delete(member.node)
+      this.#byRun.delete(member.run)
+      this.#tell('left', member)
+    }
+  }
+
+  #forgetMissing(seen: ReadonlySet<string>): void {
+    for (const member of this.known) {
+      if (seen.has(member.node) || this.#live.has(member.node)) continue
+      this.#known.delete(member.node)
+      this.#tell('forgotten', member)
+    }
+  }
+
+  async leave(redis: Redis): Promise<void> {
+    if (this.#hasJoined) await this.#lease.leave(redis)
+  }
+
+  async forget(redis: Redis, node: string): Promise<void> {
+    if (await this.#lease.forget(redis, node)) return
+    throw new Error(`node "${node}" is alive; stop it first, and try again after ${leaseMs / 1000} s`)
+  }
+}
+
+function refusal({ node }: Member, met: Exclude<Met, { outcome: 'ok' }>): OrioleError {
+  if (met.outcome === 'version') {
+    return new OrioleError(
+      'ORI_CLUSTER_VERSION',
+      `node "${met.node}" of the cluster speaks bus version ${met.version}, this one ${busVersion}; install the same release on all nodes`,
+    )
+  }
+  const who =
+    met.outcome === 'taken'
+      ? 'another node, with another data folder,'
+      : 'another process with a copy of this data folder'
+  return new OrioleError(
+    'ORI_CLUSTER_NAME_TAKEN',
+    `${who} is "${node}" in the cluster; give this one a name of its own (node: in the config), or stop the other and wait ${leaseMs / 1000} s`,
+  )
+}

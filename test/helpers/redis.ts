@@ -1,0 +1,173 @@
+// Real Redis servers for tests: started, frozen, killed and brought back; and a proxy between, that can be cut and healed.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { type Cleanup, temporaryFolder } from './broker.ts'
+
+export interface TestRedis {
+  readonly host: '127.0.0.1'
+  readonly port: number
+  /** Of its Unix socket. */
+  readonly path: string
+  /** `redis://127.0.0.1:PORT` */
+  readonly url: string
+  readonly pid: number | undefined
+  /** kill -9; connections break. What was not written to its file is gone. */
+  kill(): Promise<void>
+  /** After `kill`, on the same port; resolves when it answers. `empty`: without what it had written. */
+  start(options?: { readonly empty?: boolean }): Promise<void>
+  /** SIGSTOP: it hangs with all its connections open. */
+  freeze(): void
+  /** SIGCONT. */
+  thaw(): void
+}
+
+export interface RedisSettings {
+  /** More arguments of redis-server, for example `['--requirepass', 'x']`. */
+  readonly arguments?: readonly string[]
+  /** Each write on its disk before it answers, so that a kill loses nothing. Without it a kill loses all. */
+  readonly keeps?: boolean
+}
+
+/** On a free port and a Unix socket, in a temporary folder, gone after the test. */
+export async function startRedis(t: Cleanup, settings: RedisSettings = {}): Promise<TestRedis> {
+  const folder = await temporaryFolder(t)
+  const path = join(folder, 'redis.sock')
+  const port = await freePort()
+  let child: ChildProcess | undefined
+  let runs = 0
+  const redis: TestRedis = {
+    host: '127.0.0.1',
+    port,
+    path,
+    url: `redis://127.0.0.1:${port}`,
+    get pid() {
+      return child?.pid
+    },
+    async kill() {
+      const killed = child
+      child = undefined
+      if (killed === undefined || killed.exitCode !== null || killed.signalCode !== null) return
+      const exited = once(killed, 'exit')
+      killed.kill('SIGKILL')
+      await exited
+    },
+    async start({ empty = false } = {}) {
+      if (child !== undefined) return
+      if (empty) runs += 1
+      const keeps =
+        settings.keeps === true ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']
+      child = spawn(
+        'redis-server',
+        [
+          ...['--port', String(port), '--bind', '127.0.0.1', '--unixsocket', path, '--dir', folder, '--save', ''],
+          ...['--appenddirname', `aof-${runs}`, '--daemonize', 'no', '--loglevel', 'warning'],
+          ...keeps,
+          ...(settings.arguments ?? []),
+        ],
+        { stdio: 'ignore' },
+      )
+      const failed = once(child, 'exit').then(() => {
+        throw new Error('redis-server ended')
+      })
+      failed.catch(() => {})
+      await Promise.race([answers(port), failed])
+    },
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
+  }
+  t.after(() => redis.kill())
+  await redis.start()
+  return redis
+}
+
+export interface Proxy {
+  readonly port: number
+  /** Connections stay open and nothing passes, as when a cable is pulled; new ones connect and hang. */
+  cut(): void
+  /** Connections are reset, and new ones refused at once. */
+  reset(): void
+  /** Old connections that were cut are gone; new ones pass. */
+  heal(): void
+  close(): Promise<void>
+}
+
+/** From a free port of this machine to `port`. */
+export async function startProxy(t: Cleanup, port: number): Promise<Proxy> {
+  let state: 'open' | 'cut' | 'reset' = 'open'
+  const sockets = new Set<Socket>()
+  const server = createServer((inside) => {
+    sockets.add(inside)
+    inside.on('close', () => sockets.delete(inside))
+    inside.on('error', () => {})
+    if (state === 'reset') return inside.destroy()
+    if (state === 'cut') return inside.pause()
+    const outside = connect({ host: '127.0.0.1', port })
+    sockets.add(outside)
+    outside.on('close', () => {
+      sockets.delete(outside)
+      inside.destroy()
+    })
+    outside.on('error', () => inside.destroy())
+    inside.on('close', () => outside.destroy())
+    inside.on('data', (bytes) => state === 'open' && outside.write(bytes))
+    outside.on('data', (bytes) => state === 'open' && inside.write(bytes))
+    return undefined
+  })
+  const destroyAll = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const close = async (): Promise<void> => {
+    destroyAll()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  t.after(close)
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port')
+  return {
+    port: address.port,
+    cut() {
+      state = 'cut'
+    },
+    reset() {
+      state = 'reset'
+      destroyAll()
+    },
+    heal() {
+      state = 'open'
+      destroyAll()
+    },
+    close,
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
+
+/** Anything that Redis says to PING: with a password it says so, and is there. Not while it loads its file. */
+async function answers(port: number): Promise<void> {
+  for (;;) {
+    const reply = await new Promise<string | undefined>((resolve) => {
+      const socket = connect({ host: '127.0.0.1', port })
+      socket.on('connect', () => socket.write('PING\r\n'))
+      socket.on('data', (bytes) => {
+        socket.destroy()
+        resolve(bytes.toString())
+      })
+      socket.on('error', () => resolve(undefined))
+      socket.on('close', () => resolve(undefined))
+    })
+    if (reply !== undefined && !reply.startsWith('-LOADING')) return
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}

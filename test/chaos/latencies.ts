@@ -14,6 +14,10 @@ export class Latencies {
     this.#ms.push(performance.now() - payload.readDoubleBE(0))
   }
 
+  add(others: Latencies): void {
+    for (const ms of others.#ms) this.#ms.push(ms)
+  }
+
   /** In milliseconds; `share` from 0 to 1. NaN without a message. */
   percentile(share: number): number {
     if (this.#ms.length === 0) return Number.NaN

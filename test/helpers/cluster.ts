@@ -1,0 +1,211 @@
+// Real nodes of a cluster for tests: a redis-server, and brokers in processes of their own with names, ports and folders that stay.
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type BrokerProcess, type Cleanup, spawnBroker, temporaryFolder } from './broker.ts'
+import { type CommandResult, runCommand } from './command.ts'
+import { RedisProcess } from './redis-process.ts'
+import { TcpProxy } from './tcp-proxy.ts'
+
+export interface ClusterOptions {
+  readonly nodes: readonly string[]
+  /** A node as it is without a cluster, to compare with. */
+  readonly isAlone?: boolean
+  /** Fields of `cluster:` in YAML: `replicas: 1`. */
+  readonly settings?: string
+  /** Fields of `limits:` in YAML. */
+  readonly limits?: string
+  /** fsync for each commit; `os` where no process is killed. */
+  readonly durability?: 'disk' | 'os'
+}
+
+/** Larger than any run: what is looked for is loss, and full queues and too quick clients are refused by design. */
+const roomyLimits = [
+  'queueMessages: 1000000',
+  'queueBytes: 4000000000',
+  'sessionsPerUser: 1000000',
+  'connectsPerClient: { perS: 100000, burst: 100000 }',
+  'loopDelayMs: 0',
+].join(', ')
+
+/** Of no cluster but that of the tests. */
+const key = '0123456789abcdef'.repeat(4)
+
+export class ClusterNode {
+  readonly name: string
+  readonly port: number
+  readonly folder: string
+  /** Between this node and Redis. */
+  readonly redisProxy: TcpProxy
+  readonly #t: Cleanup
+  readonly #adminPort: number
+  #broker: BrokerProcess | undefined
+  #output = ''
+  #mayEnd = true
+
+  constructor(t: Cleanup, name: string, folder: string, ports: readonly [number, number], redisProxy: TcpProxy) {
+    this.#t = t
+    this.name = name
+    this.folder = folder
+    this.port = ports[0]
+    this.#adminPort = ports[1]
+    this.redisProxy = redisProxy
+  }
+
+  get isRunning(): boolean {
+    const child = this.#broker?.child
+    return child !== undefined && child.exitCode === null && child.signalCode === null
+  }
+
+  /** It ended, and nobody asked for it. */
+  get hasCrashed(): boolean {
+    return !this.isRunning && !this.#mayEnd
+  }
+
+  get processId(): number {
+    if (this.#broker?.child.pid === undefined) throw new Error(`${this.name} does not run`)
+    return this.#broker.child.pid
+  }
+
+  /** What it printed, over all its starts. */
+  get output(): string {
+    return this.#output + (this.#broker?.output() ?? '')
+  }
+
+  async writeConfig({ isAlone = false, settings, limits, durability = 'disk' }: ClusterOptions): Promise<void> {
+    await mkdir(this.folder, { recursive: true })
+    const url = `redis://127.0.0.1:${this.redisProxy.port}`
+    const cluster = [
+      `name: chaos`,
+      `key: ${key}`,
+      `redis: { url: "${url}" }`,
+      ...(settings === undefined ? [] : [settings]),
+    ]
+    await writeFile(
+      join(this.folder, 'oriole.yaml'),
+      `node: ${this.name}
+listeners: [{ name: tcp, type: tcp, port: ${this.port} }]
+limits: { ${limits === undefined ? roomyLimits : `${roomyLimits}, ${limits}`} }
+store: { type: level, path: data, durability: ${durability} }
+log: { format: json }
+admin: { port: ${this.#adminPort} }
+plugins: [auth-anonymous, acl-open]
+${isAlone ? '' : `cluster: { ${cluster.join(', ')} }\n`}`,
+      { mode: 0o600 },
+    )
+  }
+
+  /** Resolves when it listens. */
+  async start(): Promise<void> {
+    this.#output = this.output
+    this.#broker = await spawnBroker(this.#t, 'oriole.yaml', this.folder)
+    this.#mayEnd = false
+  }
+
+  /** From now on its end is no crash: it was told to drain. */
+  mayEnd(): void {
+    this.#mayEnd = true
+  }
+
+  /** Resolves with the exit code or the signal. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | NodeJS.Signals> {
+    if (this.#broker === undefined) throw new Error(`${this.name} does not run`)
+    this.#mayEnd = true
+    return this.#broker.kill(signal)
+  }
+
+  /** It is gone for good: its disk, too. */
+  async destroy(): Promise<void> {
+    await this.kill('SIGKILL')
+    await rm(join(this.folder, 'data'), { recursive: true, force: true })
+  }
+
+  /** Resolves when the process has ended, whoever ended it. */
+  async ended(): Promise<void> {
+    const child = this.#broker?.child
+    if (child === undefined || !this.isRunning) return
+    await new Promise((resolve) => child.once('exit', resolve))
+  }
+
+  /** A command that is given the config of this node. */
+  command(...words: readonly string[]): Promise<CommandResult> {
+    return runCommand(this.#t, [...words, '--config', join(this.folder, 'oriole.yaml')], { cwd: this.folder })
+  }
+
+  /** `/metrics` by name with labels; empty while it does not answer. */
+  async metrics(): Promise<ReadonlyMap<string, number>> {
+    const found = new Map<string, number>()
+    const response = await fetch(`http://127.0.0.1:${this.#adminPort}/metrics`).catch(() => undefined)
+    for (const line of ((await response?.text()) ?? '').split('\n')) {
+      const at = line.lastIndexOf(' ')
+      if (!line.startsWith('#') && at > 0) found.set(line.slice(0, at), Number(line.slice(at + 1)))
+    }
+    return found
+  }
+
+  async metric(name: string): Promise<number> {
+    return (await this.metrics()).get(name) ?? 0
+  }
+}
+
+export class TestCluster {
+  readonly redis: RedisProcess
+  readonly nodes: readonly ClusterNode[]
+
+  constructor(redis: RedisProcess, nodes: readonly ClusterNode[]) {
+    this.redis = redis
+    this.nodes = nodes
+  }
+
+  get running(): readonly ClusterNode[] {
+    return this.nodes.filter((node) => node.isRunning)
+  }
+
+  /** `work`, or an error when a node ends by itself before it: whoever waits for it would wait for ever. */
+  async during<Result>(work: Promise<Result>): Promise<Result> {
+    let stop: () => void = () => {}
+    const crashed = new Promise<never>((_resolve, reject) => {
+      const timer = setInterval(() => {
+        const node = this.nodes.find(({ hasCrashed }) => hasCrashed)
+        if (node !== undefined) reject(new Error(`${node.name} has ended:\n${node.output.slice(-3000)}`))
+      }, 200)
+      stop = () => clearInterval(timer)
+    })
+    return Promise.race([work, crashed]).finally(stop)
+  }
+}
+
+/** All of them run, and have had time to meet: a node listens when it serves with the others. */
+export async function startCluster(t: Cleanup, options: ClusterOptions): Promise<TestCluster> {
+  const folder = await temporaryFolder(t)
+  const redis = new RedisProcess(t, await freePort(), join(folder, 'redis'))
+  await redis.start()
+  const nodes: ClusterNode[] = []
+  for (const name of options.nodes) {
+    const proxy = new TcpProxy(t, redis.port)
+    await proxy.listen()
+    const node = new ClusterNode(t, name, join(folder, name), [await freePort(), await freePort()], proxy)
+    await node.writeConfig(options)
+    nodes.push(node)
+  }
+  await Promise.all(nodes.map((node) => node.start()))
+  return new TestCluster(redis, nodes)
+}
+
+/** Below the ports that the kernel gives to outgoing connections: it must be free again when its node comes back. */
+const firstPort = 20_000
+const lastPort = 32_000
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = firstPort + Math.floor(Math.random() * (lastPort - firstPort))
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
+}

@@ -4,6 +4,7 @@ import { errorText } from '../../broker/errors.ts'
 import type { Cleanup } from '../helpers/broker.ts'
 import { Random } from '../helpers/random.ts'
 import { backupRun } from './backup.ts'
+import { clusterScenarios } from './cluster-scenarios.ts'
 import { damageRun } from './damage.ts'
 import { floodRun } from './flood.ts'
 import { frozenRun } from './frozen.ts'
@@ -24,6 +25,9 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     messages: { type: 'string', default: '50000' },
     minutes: { type: 'string', default: '30' },
+    pairs: { type: 'string', default: '5000' },
+    times: { type: 'string', default: '20' },
+    away: { type: 'string', default: '10' },
   },
 })
 
@@ -41,6 +45,7 @@ const scenarios: Readonly<Record<string, Run>> = {
     soakRun(t, random, { minutes: Number(values.minutes), clients: 2_000, messagesPerS: 500, churnPerS: 20 }),
   // Twice the default: 100,000.
   noisy: (t, random) => noisyRun(t, random, Number(values.messages) * 2),
+  ...clusterScenarios({ pairs: Number(values.pairs), times: Number(values.times), awayS: Number(values.away) }),
 }
 
 process.exitCode = await main(positionals[0])

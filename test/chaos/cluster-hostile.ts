@@ -23,7 +23,7 @@ export interface ClusterHostileReport extends LoadReport {
 }
 
 /** Of everything that a node refused to take from Redis. */
-const countedName = /^oriole_cluster_\w*(?:hostile|rejected|refused|invalid|foreign|dropped)\w*_total/
+const countedName = /^oriole_cluster_frames_refused_total/
 
 export async function clusterHostileRun(
   t: Cleanup,

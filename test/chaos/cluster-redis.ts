@@ -19,6 +19,8 @@ export interface ClusterRedisOptions {
   readonly ways?: readonly Way[]
 }
 
+/** As it is recommended; what it has written a kill -9 does not take. */
+const onDisk = ['--appendonly', 'yes', '--appendfsync', 'everysec']
 /** `forgotten`: killed, and its data is gone, as without a volume. */
 const ways = ['killed', 'hung', 'forgotten'] as const
 type Way = (typeof ways)[number]
@@ -35,7 +37,7 @@ export async function clusterRedisRun(
   random: Random,
   options: ClusterRedisOptions,
 ): Promise<ClusterRedisReport> {
-  const cluster = await startCluster(t, { nodes: ['one', 'two'] })
+  const cluster = await startCluster(t, { nodes: ['one', 'two'], redisArguments: onDisk })
   return cluster.during(measure(t, cluster, random, options))
 }
 
@@ -62,15 +64,12 @@ async function measure(
     const way = random.pick(options.ways ?? ways)
     used.push(way)
     latencies.clear()
-    if (way === 'hung') redis.hang()
+    if (way === 'hung') redis.freeze()
     else await redis.kill()
     await wait(options.awayS * 1000)
     away.add(latencies)
-    if (way === 'hung') redis.resume()
-    else {
-      if (way === 'forgotten') await redis.forget()
-      await redis.start()
-    }
+    if (way === 'hung') redis.thaw()
+    else await redis.start({ empty: way === 'forgotten' })
     await wait(options.betweenS * 1000)
   }
   const report = await load.finish(60_000)

@@ -1,11 +1,10 @@
 // Real nodes of a cluster for tests: a redis-server, and brokers in processes of their own with names, ports and folders that stay.
 import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type BrokerProcess, type Cleanup, spawnBroker, temporaryFolder } from './broker.ts'
 import { type CommandResult, runCommand } from './command.ts'
-import { RedisProcess } from './redis-process.ts'
-import { TcpProxy } from './tcp-proxy.ts'
+import { freePort } from './free-port.ts'
+import { type Proxy as RedisProxy, startProxy, startRedis, type TestRedis } from './redis.ts'
 
 export interface ClusterOptions {
   readonly nodes: readonly string[]
@@ -13,6 +12,8 @@ export interface ClusterOptions {
   readonly isAlone?: boolean
   /** Fields of `cluster:` in YAML: `replicas: 1`. */
   readonly settings?: string
+  /** Without any, a killed Redis comes back empty. */
+  readonly redisArguments?: readonly string[]
   /** Fields of `limits:` in YAML. */
   readonly limits?: string
   /** fsync for each commit; `os` where no process is killed. */
@@ -36,14 +37,14 @@ export class ClusterNode {
   readonly port: number
   readonly folder: string
   /** Between this node and Redis. */
-  readonly redisProxy: TcpProxy
+  readonly redisProxy: RedisProxy
   readonly #t: Cleanup
   readonly #adminPort: number
   #broker: BrokerProcess | undefined
   #output = ''
   #mayEnd = true
 
-  constructor(t: Cleanup, name: string, folder: string, ports: readonly [number, number], redisProxy: TcpProxy) {
+  constructor(t: Cleanup, name: string, folder: string, ports: readonly [number, number], redisProxy: RedisProxy) {
     this.#t = t
     this.name = name
     this.folder = folder
@@ -149,10 +150,10 @@ ${isAlone ? '' : `cluster: { ${cluster.join(', ')} }\n`}`,
 }
 
 export class TestCluster {
-  readonly redis: RedisProcess
+  readonly redis: TestRedis
   readonly nodes: readonly ClusterNode[]
 
-  constructor(redis: RedisProcess, nodes: readonly ClusterNode[]) {
+  constructor(redis: TestRedis, nodes: readonly ClusterNode[]) {
     this.redis = redis
     this.nodes = nodes
   }
@@ -178,34 +179,14 @@ export class TestCluster {
 /** All of them run, and have had time to meet: a node listens when it serves with the others. */
 export async function startCluster(t: Cleanup, options: ClusterOptions): Promise<TestCluster> {
   const folder = await temporaryFolder(t)
-  const redis = new RedisProcess(t, await freePort(), join(folder, 'redis'))
-  await redis.start()
+  const redis = await startRedis(t, { arguments: options.redisArguments ?? [] })
   const nodes: ClusterNode[] = []
   for (const name of options.nodes) {
-    const proxy = new TcpProxy(t, redis.port)
-    await proxy.listen()
+    const proxy = await startProxy(t, redis.port)
     const node = new ClusterNode(t, name, join(folder, name), [await freePort(), await freePort()], proxy)
     await node.writeConfig(options)
     nodes.push(node)
   }
   await Promise.all(nodes.map((node) => node.start()))
   return new TestCluster(redis, nodes)
-}
-
-/** Below the ports that the kernel gives to outgoing connections: it must be free again when its node comes back. */
-const firstPort = 20_000
-const lastPort = 32_000
-
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = firstPort + Math.floor(Math.random() * (lastPort - firstPort))
-    const server = createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!isFree) continue
-    await new Promise((resolve) => server.close(resolve))
-    return port
-  }
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { type Cleanup, temporaryFolder } from './broker.ts'
+import { freePort } from './free-port.ts'
 
 export interface TestRedis {
   readonly host: '127.0.0.1'
@@ -142,16 +143,6 @@ export async function startProxy(t: Cleanup, port: number): Promise<Proxy> {
     },
     close,
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }
 
 /** Anything that Redis says to PING: with a password it says so, and is there. Not while it loads its file. */

@@ -61,6 +61,7 @@ export class Started {
     })
     child.stderr?.on('data', (chunk: Buffer) => {
       if (this.#errors.length < 100_000) this.#errors += chunk.toString()
+      for (const look of this.#look) look()
     })
     child.on('error', (error) => {
       this.#errors += error.message
@@ -78,11 +79,15 @@ export class Started {
     return this.#output
   }
 
+  get errors(): string {
+    return this.#errors
+  }
+
   get hasEnded(): boolean {
     return this.child.exitCode !== null || this.child.signalCode !== null || this.child.pid === undefined
   }
 
-  /** Resolves when this stands in its standard output; rejects when it ends before. */
+  /** Resolves when this stands in its standard output or error; rejects when it ends before. */
   printed(pattern: RegExp, timeoutMs = 60_000): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(this.#failure(`printed nothing like ${pattern} in time`)), timeoutMs)
@@ -92,7 +97,7 @@ export class Started {
         act()
       }
       const look = (): void => {
-        if (pattern.test(this.#output)) settle(resolve)
+        if (pattern.test(this.#output) || pattern.test(this.#errors)) settle(resolve)
         else if (this.hasEnded) settle(() => reject(this.#failure('ended')))
       }
       this.#look.push(look)

@@ -29,7 +29,7 @@ const units: Readonly<Record<Figure, string>> = {
 }
 
 export function sampleText(row: Row, side: string, round: number, sample: Sample): string {
-  return `  round ${round}  ${side.padEnd(24)} ${figuresText(row, sample)}`
+  return `  round ${round}  ${side.padEnd(26)} ${figuresText(row, sample)}`
 }
 
 function figuresText(row: Row, sample: Sample): string {
@@ -52,7 +52,7 @@ function costText(sample: Sample): string[] {
 
 export function rowText(result: RowResult): string {
   const lines = [`${result.row.name}: ${result.row.work}`]
-  for (const side of result.sides) lines.push(`  ${side.name.padEnd(24)} ${sideText(result.row, side)}`)
+  for (const side of result.sides) lines.push(`  ${side.name.padEnd(26)} ${sideText(result.row, side)}`)
   for (const target of result.targets) lines.push(`  ${targetText(result, target)}`)
   return `${lines.join('\n')}\n`
 }

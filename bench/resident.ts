@@ -1,6 +1,7 @@
 // What the kernel tells of a process: its memory, its CPU time.
 import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
+import type { RunningBroker } from './brokers/broker.ts'
 
 export interface Resident {
   readonly nowBytes: number
@@ -12,13 +13,23 @@ export async function resident(pid: number): Promise<Resident> {
   return { nowBytes: kilobytes(status, 'VmRSS') * 1024, peakBytes: kilobytes(status, 'VmHWM') * 1024 }
 }
 
-/** Waits until garbage collection is through: the memory moves by less than half a percent in 8 s, or 45 s are over. */
-export async function settled(pid: number): Promise<number> {
+/** Resident bytes, left alone until they move by less than half a percent in 8 s; at the latest after 45 s. */
+export function settled({ pid }: RunningBroker): Promise<number> {
+  return steady(pid, 8, 45, async () => {})
+}
+
+/** The same with a garbage collection asked for before each look: what is in use, and nothing else. */
+export function collected({ pid, collectGarbage = async () => {} }: RunningBroker): Promise<number> {
+  return steady(pid, 5, 30, collectGarbage)
+}
+
+async function steady(pid: number, looks: number, looksMax: number, before: () => Promise<void>): Promise<number> {
   const seen: number[] = []
-  for (let second = 0; second < 45; second += 1) {
+  while (seen.length < looksMax) {
+    await before()
     seen.push((await resident(pid)).nowBytes)
-    const last = seen.slice(-8)
-    if (last.length === 8 && Math.max(...last) - Math.min(...last) < Math.max(...last) / 200) break
+    const last = seen.slice(-looks)
+    if (last.length === looks && Math.max(...last) - Math.min(...last) < Math.max(...last) / 200) break
     await wait(1_000)
   }
   return seen.at(-1)!

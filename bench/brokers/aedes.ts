@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { collectable, collectGarbage } from '../collect-garbage.ts'
 import { cacheFolder, scratchFolder } from '../places.ts'
 import { cores, run, startPinned, Unavailable } from '../programs.ts'
 import type { Bench } from '../row.ts'
@@ -24,10 +25,15 @@ export async function startAedesLevel(bench: Bench, scope: Scope): Promise<Runni
 }
 
 async function start(bench: Bench, scope: Scope, args: readonly string[]): Promise<RunningBroker> {
-  const started = startPinned(scope, bench.node, [peer, ...args], { core: cores.broker })
+  const started = startPinned(scope, bench.node, [...collectable, peer, ...args], { core: cores.broker })
   await started.printed(/^port \d+$/m)
   const port = Number(/^port (\d+)$/m.exec(started.output)![1])
-  return { pid: started.pid, port, stop: () => started.stop('SIGKILL') }
+  return {
+    pid: started.pid,
+    port,
+    collectGarbage: () => collectGarbage(started),
+    stop: () => started.stop('SIGKILL'),
+  }
 }
 
 /** Outside of our package.json: nothing of Oriole needs it. */

@@ -12,6 +12,8 @@ export interface RunningBroker {
   readonly startedInS?: number
   /** Where its data lies, if it keeps any. */
   readonly dataFolder?: string
+  /** Of a broker that has a garbage collector. */
+  readonly collectGarbage?: () => Promise<void>
   /** In order, so that what it writes at its end is written. */
   stop(): Promise<void>
 }

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hashPassword } from '../../broker/password.ts'
+import { collectable, collectGarbage } from '../collect-garbage.ts'
 import { password } from '../generator.ts'
 import { commandLine, scratchFolder } from '../places.ts'
 import { cores, findProgram, freePort, run, startPinned } from '../programs.ts'
@@ -39,12 +40,21 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
 
   const profiling =
     bench.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profiles}`, '--cpu-prof-interval=200']
-  const args = [...profiling, commandLine, 'start', '--config', join(folder, 'oriole.yaml')]
+  const args = [...collectable, ...profiling, commandLine, 'start', '--config', join(folder, 'oriole.yaml')]
   const begin = performance.now()
   const started = startPinned(scope, bench.node, args, { core: cores.broker, cwd: folder })
   await started.printed(/"msg":"ready"/, 300_000)
   const startedInS = (performance.now() - begin) / 1_000
-  return { startedInS, pid: started.pid, port, webSocketPort, tlsPort, dataFolder, stop: () => started.stop('SIGTERM') }
+  return {
+    startedInS,
+    pid: started.pid,
+    port,
+    webSocketPort,
+    tlsPort,
+    dataFolder,
+    collectGarbage: () => collectGarbage(started),
+    stop: () => started.stop('SIGTERM'),
+  }
 }
 
 /** The shipped rules, one for the topics of the bench, one for the row about retained messages. */

@@ -9,23 +9,31 @@ export const leaseMs = 5_000
 /**
  * KEYS: lease of this node, hash of all nodes. ARGV: name, store id, run, version, value, time in ms, 'take' or 'renew',
  * what stands before the name in the key of a lease. The leases of the others are in the same hash slot.
- * A value begins with version, store id and run, also in other versions.
+ * A value begins with version, store id and run, also in other versions. Keys of another kind count as missing.
  */
 const meetScript = `
-local held = redis.call('GET', KEYS[1])
+local function get(key)
+  local value = redis.pcall('GET', key)
+  return type(value) == 'string' and value
+end
+local held = get(KEYS[1])
 if held then
   local storeId, run = string.match(held, '^%d+ (%d+) (%x+) ')
   if storeId and storeId ~= ARGV[2] then return {'taken', held} end
   if run and run ~= ARGV[3] and ARGV[7] ~= 'take' then return {'lost', held} end
 end
-local known = redis.call('HGETALL', KEYS[2])
+local known = redis.pcall('HGETALL', KEYS[2])
+if known.err then
+  redis.call('DEL', KEYS[2])
+  known = {}
+end
 local fresh = '1'
-local answer = {'ok', ''}
+local answer = {'ok', '', held and '0' or '1'}
 for i = 1, #known, 2 do
   if known[i] == ARGV[1] then
     fresh = '0'
   else
-    local lease = redis.call('GET', ARGV[8] .. known[i])
+    local lease = get(ARGV[8] .. known[i])
     if ARGV[7] == 'take' and lease then
       local version = string.match(lease, '^(%d+) ')
       if version and version ~= ARGV[4] then return {'version', lease, known[i]} end
@@ -57,7 +65,11 @@ export type Met =
       readonly outcome: 'ok'
       /** Redis did not know this node: it is new, or Redis lost its data. */
       readonly fresh: boolean
+      /** There was no lease to renew. */
+      readonly lapsed: boolean
       readonly others: readonly Other[]
+      /** Names of nodes whose record is not under our key. */
+      readonly foreign: readonly string[]
     }
   /** The name belongs to another store, to another run of this store, or a live node has another version. */
   | { readonly outcome: 'taken' | 'lost' }
@@ -105,18 +117,19 @@ export function createLease(self: Member, seal: Seal, key: (...parts: string[]) 
   }
 }
 
-function readAnswer([outcome, second = '', ...rest]: readonly string[], seal: Seal): Met {
-  if (outcome === 'version') return { outcome, node: rest[0] ?? '', version: second.split(' ')[0] ?? '' }
+function readAnswer([outcome, second = '', third = '', ...rest]: readonly string[], seal: Seal): Met {
+  if (outcome === 'version') return { outcome, node: third, version: second.split(' ')[0] ?? '' }
   if (outcome !== 'ok') return { outcome: outcome === 'lost' ? 'lost' : 'taken' }
   const others: Other[] = []
+  const foreign: string[] = []
   for (let at = 0; at + 2 < rest.length; at += 3) {
     const node = rest[at] ?? ''
     const live = readValue(node, rest[at + 2] ?? '', seal)
-    // What is not under our key was written by nobody of us.
     const known = live ?? readValue(node, rest[at + 1] ?? '', seal)
-    if (known !== undefined) others.push({ known, live })
+    if (known === undefined) foreign.push(node)
+    else others.push({ known, live })
   }
-  return { outcome, fresh: second === '1', others }
+  return { outcome, fresh: second === '1', lapsed: third === '1', others, foreign }
 }
 
 function writeValue({ node, storeId, run, busVersion: version, serverReference }: Member, seal: Seal): string {

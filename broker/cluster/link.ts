@@ -32,6 +32,8 @@ export class Link extends EventEmitter<{ up: []; down: [] }> {
   readonly #options: LinkOptions
   #isUp = false
   #closed = false
+  /** Connections lost: one that came back in between has no subscriptions. */
+  #losses = 0
   #wake: () => void = () => {}
   #lastProblem: string | undefined
   #tending: Promise<void> | undefined
@@ -84,6 +86,7 @@ export class Link extends EventEmitter<{ up: []; down: [] }> {
     redis.on('error', (error: Error) => this.#problem(error))
     redis.on('ready', () => this.#wake())
     redis.on('close', () => {
+      this.#losses += 1
       this.#goDown('the connection was closed')
       this.#wake()
     })
@@ -105,12 +108,13 @@ export class Link extends EventEmitter<{ up: []; down: [] }> {
 
   async #rise(): Promise<void> {
     if (!this.#all.every((redis) => redis.status === 'ready')) return
+    const losses = this.#losses
     await this.#check()
     const { channels } = this.#options
     const subscribed = await this.#within(this.#subscriber.subscribe(...channels))
     if (Number(subscribed) !== channels.length) throw new Error('Redis did not subscribe the channels of the bus')
     await this.#options.enter(this.own)
-    if (this.#closed || !this.#all.every((redis) => redis.status === 'ready')) return
+    if (this.#closed || losses !== this.#losses) return
     this.#isUp = true
     this.#lastProblem = undefined
     this.#options.log.info({}, 'redis is there')

@@ -17,6 +17,8 @@ export class Members {
   readonly #known = new Map<string, Member>()
   readonly #live = new Map<string, Member>()
   readonly #byRun = new Map<string, Member>()
+  /** Named in the log already; at most as many as Redis has of them. */
+  #foreign: readonly string[] = []
   #hasJoined = false
   #renewedAt = Number.NEGATIVE_INFINITY
   /** Leases may be missing because Redis lost its data, until everybody had the time to renew. */
@@ -55,18 +57,28 @@ export class Members {
     await this.renew(redis)
   }
 
-  /** Renews the lease and reads the others'. Rejects when there is no lease. */
-  async renew(redis: Redis): Promise<void> {
+  /** Renews the lease and reads the others'. Rejects when there is no lease. False: the one before had ended. */
+  async renew(redis: Redis): Promise<boolean> {
     const startedAt = performance.now()
     const met = await this.#lease.meet(redis, this.#hasJoined ? 'renew' : 'take')
     if (met.outcome !== 'ok') throw refusal(this.#self, met)
     this.#hasJoined = true
     this.#renewedAt = startedAt
+    this.#tellForeign(met.foreign)
     if (met.fresh && this.#known.size > 0) {
       await this.#lease.restore(redis, this.known)
       this.#log.info({ nodes: this.#known.size }, 'redis lost its data: the nodes are written again')
     }
     this.#take(met.others, met.fresh)
+    return !met.lapsed
+  }
+
+  #tellForeign(nodes: readonly string[]): void {
+    for (const node of nodes) {
+      if (this.#foreign.includes(node)) continue
+      this.#log.warn({ node }, 'a node of this cluster has another key; it is not met')
+    }
+    this.#foreign = nodes
   }
 
   #take(others: readonly Other[], fresh: boolean): void {

@@ -71,6 +71,8 @@ class RedisMeeting implements RunningMeeting {
   readonly #questions: Questions
   readonly #refusals: Refusals
   readonly #events = new EventEmitter().setMaxListeners(0)
+  /** Told after `up`. */
+  readonly #met: [MemberEvent, Member][] = []
   #problem: unknown
   #makeHeartbeat = (): Buffer => Buffer.alloc(0)
   #beats: NodeJS.Timeout | undefined
@@ -243,6 +245,7 @@ class RedisMeeting implements RunningMeeting {
   #onUp(): void {
     this.#beats = setInterval(() => this.#beat(), beatEveryMs)
     this.#tell('up')
+    for (const [event, member] of this.#met.splice(0)) this.#tell(`member ${event}`, member)
     this.#frames.send('all', 'heartbeat', this.#makeHeartbeat())
   }
 
@@ -260,10 +263,11 @@ class RedisMeeting implements RunningMeeting {
   async #renew(): Promise<void> {
     if (!this.isUp) return
     try {
-      await this.#members.renew(this.#link.own)
+      // Others may have acted as if this node were dead: it comes in again, as after a time without Redis.
+      if (!(await this.#members.renew(this.#link.own))) this.#link.fall('the lease of this node had ended')
     } catch (error) {
-      // Somebody else has our name: nothing more may be done in it.
-      if (error instanceof OrioleError) this.#link.fall(error)
+      // Somebody else has our name, or nobody can write: nothing more may be done here as if the others knew.
+      if (error instanceof OrioleError || this.mayBeDead) this.#link.fall(error)
       else this.#link.suspect()
     }
     this.#guard.release()
@@ -286,7 +290,9 @@ class RedisMeeting implements RunningMeeting {
     this.#frames.forget(isKnown)
     this.#questions.giveUp('it is gone', (asked) => this.#members.byRun(asked.run) === undefined)
     this.#log.info({ node: member.node, run: member.run }, `node ${event}`)
-    this.#tell(`member ${event}`, member)
+    // Who joined is told when it can be asked.
+    if (this.isUp) this.#tell(`member ${event}`, member)
+    else this.#met.push([event, member])
   }
 
   #whyNot(to: Member): string | undefined {

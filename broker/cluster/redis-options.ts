@@ -26,7 +26,7 @@ export async function redisOptions(config: RedisConfig, slotKey: string): Promis
     keepAlive: 10_000,
     retryStrategy: backOff,
     // The master became a replica, or our slot moved: connecting again finds the right one.
-    reconnectOnError: (error) => /^(READONLY|MOVED|CLUSTERDOWN)/.test(error.message),
+    reconnectOnError: (error) => /READONLY|^MOVED|^CLUSTERDOWN/.test(error.message),
     // What is not answered now is an error now; nothing is kept for later, and nothing is sent twice.
     enableReadyCheck: false,
     enableOfflineQueue: false,

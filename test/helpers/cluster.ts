@@ -76,12 +76,8 @@ export class ClusterNode {
   async writeConfig({ isAlone = false, settings, limits, durability = 'disk' }: ClusterOptions): Promise<void> {
     await mkdir(this.folder, { recursive: true })
     const url = `redis://127.0.0.1:${this.redisProxy.port}`
-    const cluster = [
-      `name: chaos`,
-      `key: ${key}`,
-      `redis: { url: "${url}" }`,
-      ...(settings === undefined ? [] : [settings]),
-    ]
+    const cluster = [`name: chaos, key: ${key}, redis: { url: "${url}" }, serverReference: "127.0.0.1:${this.port}"`]
+    if (settings !== undefined) cluster.push(settings)
     await writeFile(
       join(this.folder, 'oriole.yaml'),
       `node: ${this.name}

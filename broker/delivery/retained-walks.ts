@@ -1,5 +1,7 @@
 // Retained messages for new subscriptions: walked a few at a time, as the client's window and the loop allow.
+import { errorText } from '../errors.ts'
 import type { Message } from '../message.ts'
+import type { Retained } from '../store/store.ts'
 import { type Delivery, deliver, type Terms, termsOf } from './delivery.ts'
 import type { DeliveryHouse } from './house.ts'
 import type { Link } from './link.ts'
@@ -10,12 +12,17 @@ import type { Subscription } from './subscription.ts'
 /** After this many messages other clients have their turn. */
 const turnMessages = 200
 
+/** In the place of a payload that is on disk: who gets the message does not depend on it. */
+const unread = Buffer.alloc(0)
+
 interface Walk {
   /** As the client wrote it. */
   readonly filter: string
-  readonly messages: Iterator<Message | undefined>
+  readonly messages: Iterator<Retained | undefined>
   /** The topic whose message the window had no room for; read again when it has, because it may have changed. */
   waiting: string | undefined
+  /** A large one, just read from the disk. */
+  loaded: Message | undefined
 }
 
 export class RetainedWalks {
@@ -34,7 +41,12 @@ export class RetainedWalks {
   }
 
   add(filter: string): void {
-    this.#walks.push({ filter, messages: this.#house.store.matchRetained(filter), waiting: undefined })
+    this.#walks.push({
+      filter,
+      messages: this.#house.store.matchRetained(filter),
+      waiting: undefined,
+      loaded: undefined,
+    })
   }
 
   clear(): void {
@@ -58,10 +70,14 @@ export class RetainedWalks {
         this.#rest(resume)
         return undefined
       }
-      const terms = termsOf(subscription, message)
+      const terms = termsOf(subscription, message.payload === undefined ? { ...message, payload: unread } : message)
       if (terms !== undefined) {
         if (terms.qos > 0 && !mayAdd()) {
           walk.waiting = message.topic
+          return undefined
+        }
+        if (message.payload === undefined) {
+          this.#load(walk, message.topic, resume)
           return undefined
         }
         const delivery = this.#deliver(message, { ...terms, retain: true }, walk.filter)
@@ -74,7 +90,10 @@ export class RetainedWalks {
   }
 
   /** Its value is undefined where the walk has come far without a match: other clients have their turn. */
-  #next(walk: Walk): IteratorResult<Message | undefined> {
+  #next(walk: Walk): IteratorResult<Retained | undefined> {
+    const { loaded } = walk
+    walk.loaded = undefined
+    if (loaded !== undefined) return { done: false, value: loaded }
     if (walk.waiting !== undefined) {
       const again = this.#house.store.getRetained(walk.waiting)
       walk.waiting = undefined
@@ -95,6 +114,23 @@ export class RetainedWalks {
     if (!subscription.record.retainedPending) return
     subscription.record = { ...subscription.record, retainedPending: false }
     this.#house.store.putSubscription(this.#session.clientId, subscription.record)
+  }
+
+  /** Nothing else of the walk is sent meanwhile. One that cannot be read is left out: the others are as good as before. */
+  #load(walk: Walk, topic: string, resume: () => void): void {
+    this.#resting = true
+    this.#house.store
+      .loadRetained(topic)
+      .then((message) => {
+        walk.loaded = message
+      })
+      .catch((error: unknown) => {
+        this.#house.log.error({ topic, error: errorText(error) }, 'a retained message could not be read')
+      })
+      .finally(() => {
+        this.#resting = false
+        resume()
+      })
   }
 
   #rest(resume: () => void): void {

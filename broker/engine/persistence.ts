@@ -30,7 +30,11 @@ export class AedesPersistence {
         for (const filter of filters) {
           for (const message of store.matchRetained(filter)) {
             if (message === undefined) await nextTurn()
-            else yield toPacket(message)
+            else if (message.payload !== undefined) yield toPacket(message)
+            else {
+              const loaded = await store.loadRetained(message.topic)
+              if (loaded !== undefined) yield toPacket(loaded)
+            }
           }
         }
       })(),

@@ -19,6 +19,8 @@ export interface Batch {
   firstSequence: number | undefined
   /** The streams that hold one of the messages. */
   readonly streams: Set<string>
+  /** Large retained messages: their payloads leave the memory when the batch is on disk. */
+  readonly large: { readonly topic: string; readonly record: Buffer }[]
   /** The topics of those that a retention rule keeps. */
   readonly conversations: Set<string>
   readonly done: Done[]
@@ -201,6 +203,7 @@ function newBatch(): Batch {
     firstSequence: undefined,
     streams: new Set(),
     conversations: new Set(),
+    large: [],
     done: [],
   }
 }

@@ -1,15 +1,14 @@
 // The store on LevelDB: every message once in one log, every session a few small records, one group commit for all.
 import { OrioleError } from '../errors.ts'
 import type { Message } from '../message.ts'
-import type { PluginLog } from '../plugin.ts'
 import { Background } from './background.ts'
 import { type Backup, backup, type DiskStore } from './backup.ts'
-import { type Batch, type Done, type Durability, GroupCommit } from './commit.ts'
+import { type Batch, type Done, GroupCommit } from './commit.ts'
 import { Database } from './database.ts'
-import type { TakenAway } from './disk-cap.ts'
 import { type DataFolder, databasePathOf, openFolder } from './folder.ts'
 import { History, historyMark } from './history.ts'
 import * as keys from './keys.ts'
+import type { LevelStoreOptions } from './level-options.ts'
 import { LogReader } from './log-reader.ts'
 import { readHistory } from './read-history.ts'
 import { readLog } from './read-log.ts'
@@ -24,11 +23,10 @@ import type {
   Cursor,
   HistoryPage,
   HistoryRange,
-  HistoryRule,
   ReadResult,
   Recovered,
+  Retained,
   SessionRecord,
-  StoreLimits,
   StreamPosition,
   SubscriptionRecord,
   WillRecord,
@@ -36,27 +34,6 @@ import type {
 import { privateStream } from './store.ts'
 import { entryOverheadBytes, Streams } from './streams.ts'
 import { Upkeep } from './upkeep.ts'
-
-export interface LevelStoreOptions {
-  /** The data folder. */
-  readonly path: string
-  /**
-   * `disk`: a commit is on disk (fsync) when it is reported. `os`: it is with the operating system; a power cut loses
-   * what that has not written yet, as a rule the last 30 s. `memory`: a commit is reported while it is being written;
-   * the end of the process loses the last batches, as a rule a few milliseconds, at most 100,000 records.
-   */
-  readonly durability: Durability
-  readonly limits: StoreLimits
-  /** What is kept longer than queues need it; none: nothing. */
-  readonly history?: readonly HistoryRule[] | undefined
-  /** Of the whole database; 0 or none: no cap. */
-  readonly diskMaxBytes?: number | undefined
-  /** What the cap took away. */
-  readonly onTaken?: ((taken: TakenAway) => void) | undefined
-  readonly log: PluginLog
-  readonly onCommit?: ((seconds: number, records: number) => void) | undefined
-  readonly now?: (() => number) | undefined
-}
 
 /** Sequence numbers are reserved in blocks: one write for each, and a hole of at most one after a crash. */
 const sequenceBlock = 65_536
@@ -130,7 +107,13 @@ class LevelStore implements DiskStore {
       touch: () => this.#commit.touch(),
       onTaken: options.onTaken ?? (() => {}),
     })
-    this.#retainedMessages = new RetainedMessages(this.#retained, this.#state, this.#upkeep)
+    this.#retainedMessages = new RetainedMessages(
+      this.#retained,
+      this.#state,
+      this.#commit,
+      () => this.#opened(),
+      this.#upkeep,
+    )
   }
 
   async open(): Promise<Recovered> {
@@ -320,12 +303,16 @@ class LevelStore implements DiskStore {
     this.#retainedMessages.put(message)
   }
 
-  getRetained(topic: string): Message | undefined {
+  getRetained(topic: string): Retained | undefined {
     return this.#retained.get(topic)
   }
 
-  matchRetained(filter: string): IterableIterator<Message | undefined> {
+  matchRetained(filter: string): IterableIterator<Retained | undefined> {
     return this.#retained.match(filter)
+  }
+
+  loadRetained(topic: string): Promise<Message | undefined> {
+    return this.#retainedMessages.load(topic)
   }
 
   get retainedCount(): number {
@@ -349,6 +336,7 @@ class LevelStore implements DiskStore {
   /** The bounds are kept only now, so that a batch that fails pushes nothing out that was stored. */
   #written(batch: Batch): void {
     this.#upkeep.written()
+    this.#retainedMessages.written(batch)
     const last = batch.messages[batch.messages.length - 1]
     if (last === undefined) return
     this.#writtenSequence = keys.sequenceOf(last.key)

@@ -12,6 +12,7 @@ import type {
   HistoryRule,
   ReadResult,
   Recovered,
+  Retained,
   Store,
   StoreLimits,
   StreamPosition,
@@ -140,12 +141,17 @@ class MemoryStore implements Store {
     else this.#retained.set(message.topic, encodeRetained(retainedKey(message.topic), message))
   }
 
-  getRetained(topic: string): Message | undefined {
+  getRetained(topic: string): Retained | undefined {
     return this.#retained.get(topic)
   }
 
-  matchRetained(filter: string): IterableIterator<Message | undefined> {
+  matchRetained(filter: string): IterableIterator<Retained | undefined> {
     return this.#retained.match(filter)
+  }
+
+  async loadRetained(topic: string): Promise<Message | undefined> {
+    const found = this.#retained.get(topic)
+    return found?.payload && found
   }
 
   get retainedCount(): number {

@@ -102,6 +102,12 @@ export function decodeRetained(buffer: Buffer, start: number, end: number): Mess
   return readMessage(new ByteReader(buffer, start + headBytes, end))
 }
 
+/** The record without its payload, in bytes of its own. Its checksum is that of the whole. */
+export function retainedHead(record: Buffer): Buffer {
+  const { payload } = decodeRetained(record, 0, record.length)
+  return Buffer.from(record.subarray(0, record.length - payload.length))
+}
+
 /** Without the work of reading the whole message. */
 export function decodeRetainedHead(
   buffer: Buffer,

@@ -10,6 +10,7 @@ import { Packed } from './packed.ts'
 import { PackedSessions } from './packed-sessions.ts'
 import * as records from './records.ts'
 import type { RetainedIndex } from './retained.ts'
+import { retainedInlineBytes } from './retained-messages.ts'
 import type { Recovered, WillRecord } from './store.ts'
 import { entryOverheadBytes, type Streams } from './streams.ts'
 
@@ -152,8 +153,9 @@ class Recovery {
   }
 
   #takeRetained(key: Buffer, record: Buffer): void {
-    const { buffer, start } = this.#packed.add(record)
-    this.#retained.set(key.toString('utf8', 1), buffer, start, start + record.length)
+    const kept = record.length > retainedInlineBytes ? records.retainedHead(record) : record
+    const { buffer, start } = this.#packed.add(kept)
+    this.#retained.set(key.toString('utf8', 1), buffer, start, start + kept.length, record.length)
   }
 }
 

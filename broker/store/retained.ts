@@ -1,6 +1,6 @@
 // The retained messages in memory: a topic tree, exact topics by walking down, wildcards by walking only what can match.
-import type { Message } from '../message.ts'
-import { decodeRetained, decodeRetainedHead } from './records.ts'
+import { decodeRetained, decodeRetainedHead, retainedHead } from './records.ts'
+import type { Retained } from './store.ts'
 
 /**
  * One level of a topic. A message is kept as its record, so that a million of them are a million short runs of
@@ -13,6 +13,8 @@ interface Node {
   record: Buffer | undefined
   start: number
   end: number
+  /** Of the whole record, which may be on disk. */
+  bytes: number
 }
 
 export class RetainedIndex {
@@ -40,13 +42,14 @@ export class RetainedIndex {
   }
 
   /** Keeps the part of the buffer that holds the record of this topic's message. */
-  set(topic: string, record: Buffer, start = 0, end: number = record.length): void {
+  set(topic: string, record: Buffer, start = 0, end: number = record.length, bytes: number = end - start): void {
     let node = this.#root
     for (const level of topic.split('/')) node = childOf(node, level) ?? addChild(node, level)
     this.#uncount(node)
     node.record = record
     node.start = start
     node.end = end
+    node.bytes = bytes
     const { username, expiresAt } = decodeRetainedHead(record, start, end)
     this.#count += 1
     if (!Number.isNaN(expiresAt)) this.#expiring += 1
@@ -65,7 +68,7 @@ export class RetainedIndex {
     const leaf = path[path.length - 1]!
     if (leaf.record === undefined) return 0
     this.#uncount(leaf)
-    const bytes = leaf.end - leaf.start
+    const { bytes } = leaf
     leaf.record = undefined
     for (let depth = levels.length; depth > 0 && isBare(path[depth]!); depth -= 1) {
       removeChild(path[depth - 1]!, levels[depth - 1]!)
@@ -73,17 +76,26 @@ export class RetainedIndex {
     return bytes
   }
 
-  get(topic: string): Message | undefined {
-    let node: Node | undefined = this.#root
-    for (const level of topic.split('/')) {
-      node = childOf(node, level)
-      if (node === undefined) return undefined
-    }
-    return this.#read(node)
+  get(topic: string): Retained | undefined {
+    const node = this.#find(topic)
+    return node && this.#read(node)
+  }
+
+  /** Another one than before: the message was replaced. */
+  recordOf(topic: string): unknown {
+    return this.#find(topic)?.record
+  }
+
+  /** This record is on disk now: what lies behind its head is forgotten here, unless it was replaced. */
+  leaveToDisk(topic: string, record: Buffer): void {
+    const node = this.#find(topic)
+    if (node?.record !== record) return
+    node.record = retainedHead(record)
+    node.end = node.record.length
   }
 
   /** Messages that match; `undefined` now and then, also where nothing matches: a place to yield to the loop. */
-  *match(filter: string): IterableIterator<Message | undefined> {
+  *match(filter: string): IterableIterator<Retained | undefined> {
     for (const node of walk(this.#root, filter.split('/'), 0, { nodes: 0 })) {
       const message = node === undefined ? undefined : this.#read(node)
       if (node === undefined || message !== undefined) yield message
@@ -100,11 +112,22 @@ export class RetainedIndex {
   }
 
   /** Undefined when there is none or it has expired (MQTT-3.3.2-5). */
-  #read(node: Node): Message | undefined {
+  #read(node: Node): Retained | undefined {
     const { record, start, end } = node
     if (record === undefined) return undefined
     if (decodeRetainedHead(record, start, end).expiresAt <= this.#now()) return undefined
-    return decodeRetained(record, start, end)
+    const message = decodeRetained(record, start, end)
+    // No retained message is empty: this is a head.
+    return message.payload.length === 0 ? { ...message, payload: undefined } : message
+  }
+
+  #find(topic: string): Node | undefined {
+    let node: Node | undefined = this.#root
+    for (const level of topic.split('/')) {
+      node = childOf(node, level)
+      if (node === undefined) return undefined
+    }
+    return node
   }
 
   #uncount(node: Node): void {
@@ -172,7 +195,7 @@ function isBare(node: Node): boolean {
 }
 
 function makeNode(level: string): Node {
-  return { level, children: undefined, record: undefined, start: 0, end: 0 }
+  return { level, children: undefined, record: undefined, start: 0, end: 0, bytes: 0 }
 }
 
 function childOf(node: Node, level: string): Node | undefined {

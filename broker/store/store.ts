@@ -78,17 +78,22 @@ export interface Store {
 
   /** Sets, or with an empty payload removes, the retained message of its topic (MQTT-3.3.1-5, -6). */
   putRetained(message: Message): void
-  getRetained(topic: string): Message | undefined
+  getRetained(topic: string): Retained | undefined
   /**
    * Walks the retained messages that match a filter, lazily: take a few, yield to the loop, go on. `undefined` stands
    * where much was walked without a match, too: yield to the loop there. What is read is current when it is read.
    * Expired messages are left out. `$` topics do not match a leading wildcard (MQTT-4.7.2-1).
    */
-  matchRetained(filter: string): IterableIterator<Message | undefined>
+  matchRetained(filter: string): IterableIterator<Retained | undefined>
+  /** With its payload, as it is now; undefined: it is gone or has expired. Rejects when it cannot be read. */
+  loadRetained(topic: string): Promise<Message | undefined>
   readonly retainedCount: number
   /** How many retained messages this user set. */
   retainedCountOf(username: string): number
 }
+
+/** Without a payload it is a large one whose payload is on disk: `loadRetained` reads it. */
+export type Retained = Message | (Omit<Message, 'payload'> & { readonly payload: undefined })
 
 export interface StreamPosition {
   readonly stream: string

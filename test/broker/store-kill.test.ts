@@ -66,7 +66,7 @@ async function check(path: string, sequences: ReadonlyMap<number, number>): Prom
       const session = kept.get(`client ${n}`)
       assert.equal(session?.subscriptions[0]?.filter, 'a/#')
       assert.ok((session?.cursor?.position ?? 0) <= last)
-      assert.equal(store.getRetained(`retained/${n}`)?.payload.toString(), `${n}`)
+      assert.equal(store.getRetained(`retained/${n}`)?.payload?.toString(), `${n}`)
     }
     assert.deepEqual(log.errors, [])
     store.trim('a/#', last)

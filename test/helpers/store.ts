@@ -111,9 +111,15 @@ export async function historyOf(store: Store, filter: string, range: HistoryRang
   return [...entries.map(({ message }) => message.payload.toString()), end ? 'end' : 'more']
 }
 
-/** All retained messages that match, the places to yield left out. */
+/** All retained messages that match, the places to yield left out. None of them is large. */
 export function matchedBy(store: Store, filter: string): Message[] {
-  return [...store.matchRetained(filter)].filter((message) => message !== undefined)
+  const found: Message[] = []
+  for (const message of store.matchRetained(filter)) {
+    if (message === undefined) continue
+    if (message.payload === undefined) throw new Error(`the payload of ${message.topic} is on disk`)
+    found.push(message)
+  }
+  return found
 }
 
 export async function makeFolder(t: TestContext): Promise<string> {

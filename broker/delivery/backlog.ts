@@ -65,7 +65,8 @@ export function fromLog(house: DeliveryHouse, session: Session, outgoing: Outgoi
  */
 export function owed(house: DeliveryHouse, session: Session, message: Message, sequence: number, qos: 1 | 2): Delivery {
   const outgoing = new Outgoing(message, sequence)
-  const found = termsInLog(session, outgoing)
+  // Sent it was, also if one of its subscriptions replaced another after it was published.
+  const found = termsInLog(session, outgoing, true)
   const isRetained = message.via !== undefined && parseShare(message.via) === undefined
   const terms = { retain: isRetained, subscriptionIds: undefined, ...found?.terms, qos }
   const delivery = { outgoing, ...terms, share: found?.share }
@@ -79,12 +80,12 @@ interface FoundTerms {
   readonly kept: boolean
 }
 
-function termsInLog(session: Session, { message, sequence }: Outgoing): FoundTerms | undefined {
+function termsInLog(session: Session, { message, sequence }: Outgoing, wasSent = false): FoundTerms | undefined {
   if (message.via !== undefined) return privateTerms(session, message, message.via)
   let terms: Terms | undefined
   let kept = false
   for (const subscription of session.subscriptions.values()) {
-    if (subscription.share !== undefined || subscription.record.since >= sequence) continue
+    if (subscription.share !== undefined || (!wasSent && subscription.record.since >= sequence)) continue
     if (!topicMatches(subscription.filter, message.topic)) continue
     terms = mergeTerms(terms, termsOf(subscription, message))
     if (sequence <= subscription.record.keptUntil) kept = true

@@ -129,9 +129,11 @@ export class Judge {
 
   #isDue(connection: { readonly number: number; readonly window: number }, all: readonly Owed[], owed: Owed): boolean {
     if (owed.state === 'waiting') return (isOnce(owed) && owed.kind !== 'retained') || hasRoom(connection.window, all)
-    if (owed.state === 'received') return true
     if (owed.state === 'released') return owed.connection < connection.number
     const again = all.filter((other) => isInFlight(other) && other.connection === connection.number)
+    // A PUBREC that a crash kept from the broker has to come again, and its PUBLISH before it waits for the window.
+    if (owed.state === 'received')
+      return owed.confirmed || owed.connection === connection.number || again.length < connection.window
     return owed.state === 'sent' && owed.connection < connection.number && again.length < connection.window
   }
 
@@ -164,6 +166,8 @@ export class Judge {
     owed.options = owed.options.filter(({ message }) => message.text === got.text)
     if (got.qos === 0) {
       session.owed = session.owed.filter((other) => other !== owed)
+      // What was kept from before a subscription was lowered may come again after a crash, by QoS 0 as well.
+      if (owed.kind === 'live' && owed.options[0]!.message.qos > 0) session.done.push(owed)
       return
     }
     const before = session.owed.find((other) => mustComeAgain(other, number))

@@ -14,7 +14,17 @@ import {
   type WalkSubscription,
 } from './owed.ts'
 import type { FilterRequest } from './steps.ts'
-import { filterMatches, filtersOf, plain, retainedWay, sharedWay, shareOf, wayOf, waysNow } from './ways.ts'
+import {
+  filterMatches,
+  filtersOf,
+  plain,
+  retainedWay,
+  sharedWay,
+  shareOf,
+  wayOf,
+  waysFromLog,
+  waysNow,
+} from './ways.ts'
 
 const defaultWindow = 100
 
@@ -105,10 +115,11 @@ export class Model {
         if (qosOf(owed) !== 1) continue
         owed.state = 'waiting'
         // It is read from the log again, and comes by the subscriptions of now.
-        for (const { message, ways } of owed.options) ways.push(...waysNow(session, owed, message))
+        for (const { message, ways } of owed.options) ways.push(...waysFromLog(session, owed, message))
       }
       if (crash) {
-        for (const owed of session.done.filter((done) => qosOf(done) === 1)) {
+        for (const owed of session.done.filter((done) => qosOf(done) < 2)) {
+          for (const { message, ways } of owed.options) ways.push(...waysFromLog(session, owed, message))
           session.owed.push({ ...owed, required: false, state: 'waiting', mayBeDup: true, loose: true })
         }
       } else session.done = session.done.filter((done) => qosOf(done) === 2)

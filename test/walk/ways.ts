@@ -27,6 +27,14 @@ export function waysNow(session: ModelSession, owed: Owed, message: WalkMessage)
   return ways.filter((way) => way !== undefined)
 }
 
+/** Read from the log again: one that was raised from QoS 0 since has no part in it, and one may be left. */
+export function waysFromLog(session: ModelSession, owed: Owed, message: WalkMessage): Way[] {
+  const now = waysNow(session, owed, message)
+  if (owed.kind !== 'live') return now
+  const single = session.subscriptions.map(({ filter }) => wayOf(session, message, [filter]))
+  return [...now, ...single.filter((way) => way !== undefined)]
+}
+
 export function sharedWay(
   session: ModelSession,
   owed: { readonly group: string; readonly message: WalkMessage },

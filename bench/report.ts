@@ -70,7 +70,7 @@ export function sideText(row: Row, side: SideResult): string {
 export function targetText(result: RowResult, { target, measured, reached }: TargetResult): string {
   const mark = reached === undefined ? '?' : reached ? 'hit' : 'MISSED'
   const value = measured === undefined ? 'not measured' : spreadText(measured)
-  return `${mark.padEnd(7)} ${target.of}: ${value}${target.kind === 'ratio' || target.kind === 'below' ? ` x ${target.to}` : ` ${units[figureOf(result.row, target)]}`}; wanted ${wantedText(target)}${cpuRatioText(result, target)}`
+  return `${mark.padEnd(7)} ${target.of}: ${value}${target.kind === 'ratio' || target.kind === 'below' ? ` x ${target.to}` : ` ${units[figureOf(result.row, target)]}`}; wanted ${wantedText(target)}${cpuRatioText(result, target)}${doubtText(result, target)}`
 }
 
 export function wantedText(target: Target): string {
@@ -95,6 +95,13 @@ function cpuRatioText({ sides }: RowResult, target: Target): string {
     return known.length === 0 ? undefined : spreadOf(known).median
   })
   return of === undefined || to === undefined || of === 0 ? '' : ` (by CPU time ${shown(to / of)} x)`
+}
+
+/** A verdict from a busy machine is none. */
+function doubtText({ sides }: RowResult, target: Target): string {
+  const names = 'to' in target ? [target.of, target.to] : [target.of]
+  const disturbed = sides.some((side) => names.includes(side.name) && side.samples.some(wasDisturbed))
+  return disturbed ? ' [disturbed by other processes: measure again]' : ''
 }
 
 export function spreadText({ median, least, most }: Spread): string {

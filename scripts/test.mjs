@@ -21,6 +21,7 @@ function installTools() {
     mosquitto_pub: 'mosquitto-clients',
     openssl: 'openssl',
     'redis-server': 'redis-server',
+    strace: 'strace',
     // A library: Debian's Python looks for it here.
     '/usr/lib/python3/dist-packages/paho': 'python3-paho-mqtt',
   }

@@ -11,6 +11,7 @@ import { frozenRun } from './frozen.ts'
 import { killRun } from './kill.ts'
 import { nofaultRun } from './nofault.ts'
 import { noisyRun } from './noisy.ts'
+import { powercutRun } from './powercut.ts'
 import { reconnectRun } from './reconnect.ts'
 import { resetRun } from './reset.ts'
 import { restartRun } from './restart.ts'
@@ -34,6 +35,7 @@ const { values, positionals } = parseArgs({
 const scenarios: Readonly<Record<string, Run>> = {
   kill: (t, random) => killRun(t, random, Number(values.messages)),
   nofault: (t, random) => nofaultRun(t, random, Number(values.messages) * 2),
+  powercut: (t, random) => powercutRun(t, random, 6_000),
   restart: (t, random) => restartRun(t, random, 5),
   damage: damageRun,
   reset: (t) => resetRun(t, { clients: 10_000, moreMs: 500 }),

@@ -106,6 +106,16 @@ export class SteadyClient {
     })
   }
 
+  /** Resolves when nothing is on its way any more. */
+  allAcknowledged(): Promise<void> {
+    return this.until(() => this.#outgoing.size === 0)
+  }
+
+  /** The next packet identifiers are the lowest ones again, of messages that are acknowledged to the end. */
+  useIdentifiersAgain(): void {
+    this.#lastId = 0
+  }
+
   /** Resolves when this is so, looked at with everything that comes. */
   async until(isSo: () => boolean): Promise<void> {
     while (!isSo()) {

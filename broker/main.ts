@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { openControl } from './admin/control.ts'
 import { type Admin, openAdmin } from './admin/server.ts'
 import { checkAll } from './check.ts'
+import { createCluster } from './cluster/create-cluster.ts'
 import type { Environment } from './config/env.ts'
 import { loadConfig } from './config/load.ts'
 import { formatProblem } from './config/problem.ts'
@@ -95,6 +96,10 @@ async function build(
     },
   })
 
+  const clusterLog = log.child({ room: 'cluster' })
+  const cluster =
+    config.cluster &&
+    createCluster({ node, config: config.cluster, store, recovered, counts: metrics.counts, log: clusterLog })
   const broker = new Broker({
     node,
     limits,
@@ -103,10 +108,15 @@ async function build(
     counts: metrics.counts,
     store,
     log: log.child({ room: 'broker' }),
+    cluster,
   })
   await broker.serve(recovered)
   onStop(() => broker.stop())
   onFlush(() => broker.flush())
+  if (cluster !== undefined) {
+    onStop(() => cluster.stop())
+    await cluster.start(broker.clusterHouse(), recovered)
+  }
   port.open(broker)
   showGauges(metrics, broker, store)
 
@@ -129,7 +139,8 @@ async function build(
 }
 
 function createStore(config: Config, log: Logger, metrics: Metrics): Store | DiskStore {
-  const { limits, store, history } = config
+  const { store, history } = config
+  const limits = { ...config.limits, outboxMaxBytes: config.cluster?.outboxMaxBytes }
   if (store.type === 'memory') return createMemoryStore(limits, history)
   return createLevelStore({
     path: resolve(store.path),

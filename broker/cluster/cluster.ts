@@ -16,8 +16,11 @@ export interface Cluster {
 export interface Routing {
   /** A filter of this node got or lost members, here or in a group. Cheap: looked at in the next turn of the loop. */
   changed(filter: string): void
-  /** Resolves when all live nodes know every filter of this node, after at most 2 s, at once while Redis is away. */
-  settled(): Promise<void>
+  /**
+   * Resolves when all live nodes know every filter of this node, after at most 2 s, at once while Redis is away.
+   * Undefined: they know all.
+   */
+  settled(): Promise<void> | undefined
   /** For a message that was published here. Undefined: no other node wants it. */
   route(message: Message): RemoteRoute | undefined
   /** Connected members of a shared group on other nodes: the node whose turn it is; else one with members that are away. */
@@ -28,9 +31,12 @@ export interface Routing {
   ): { readonly node: string; readonly online: boolean } | undefined
   /** The groups of other nodes whose filter matches, by filter and name, for groups that have no member here. */
   sharedElsewhere(topic: string): readonly SharedGroupName[]
-  /** By QoS 0, at most once. */
+  /** By QoS 0, at most once. With `via`: for one member of this group alone. */
   sendLive(message: Message, nodes: readonly string[]): void
-  /** It was appended under these nodes' streams and is durable here: calls back when it is in Redis, or Redis is away. */
+  /**
+   * It was appended under these nodes' streams and is durable here, with all before it: nothing is sent before this is
+   * called. Calls back when it is in Redis, or when it has to wait here for Redis or for the other node.
+   */
   whenForwarded(sequence: number, nodes: readonly string[], done: () => void): void
 }
 
@@ -40,8 +46,9 @@ export interface SharedGroupName {
 }
 
 export interface RemoteRoute {
-  /** They get it by the log; for each, `nodeStream(node)` is one of the streams that it is appended under. */
+  /** They get it by the log: it is appended under `streams`, which are their `nodeStream`s. */
   readonly stored: readonly string[]
+  readonly streams: readonly string[]
   /** They get it by QoS 0. */
   readonly live: readonly string[]
 }
@@ -81,7 +88,8 @@ export interface ClusterHouse {
   interest(): Iterable<LocalInterest>
   interestOf(filter: string): LocalInterest | undefined
   /**
-   * A message from another node: retained, log and local receivers, as one published here, but never forwarded again.
+   * A message from another node, which has `origin`: log and local receivers, as one published here, but never
+   * forwarded again, and what is retained is left as it is. It has its place in the log when the call returns.
    * `via` set: for one member of this shared group alone. Resolves after the commit; rejects when it was not stored.
    */
   deliver(message: Message): Promise<void>

@@ -74,6 +74,11 @@ export const clusterSchema = z.strictObject({
     })
     .describe('secret of the cluster; better from the environment'),
   redis: redisSchema.prefault({}),
+  outboxMaxBytes: z
+    .int()
+    .min(1024 * 1024)
+    .default(1024 * 1024 * 1024)
+    .describe('kept for each other node while it or Redis is away; over it the oldest are dropped'),
   serverReference: z
     .string()
     .min(1)

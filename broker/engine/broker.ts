@@ -1,5 +1,6 @@
 // The broker: aedes' core with our own connections, sessions and delivery behind it. The only room that knows aedes.
 import { Aedes } from 'aedes'
+import type { Cluster, ClusterHouse } from '../cluster/cluster.ts'
 import type { LimitsConfig } from '../config/schema.ts'
 import type { Subscription } from '../delivery/subscription.ts'
 import type { HookRunner } from '../hooks.ts'
@@ -13,6 +14,7 @@ import { Router } from '../router/router.ts'
 import type { ShareStrategy } from '../router/share-group.ts'
 import type { Recovered, Store } from '../store/store.ts'
 import { type Packet, toMessage, toPacket } from './aedes-types.ts'
+import { makeClusterHouse } from './cluster-house.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Engine } from './engine.ts'
 import { LiveBus } from './live-bus.ts'
@@ -28,6 +30,8 @@ export interface BrokerParts {
   readonly counts: Counts
   readonly store: Store
   readonly log: PluginLog
+  /** Undefined: the broker is alone. */
+  readonly cluster?: Cluster | undefined
 }
 
 type Done = (error?: Error) => void
@@ -44,18 +48,22 @@ export class Broker extends Aedes implements Engine {
   /** aedes' `mq`: in-process listeners of extensions. */
   readonly bus: LiveBus
   readonly #parts: BrokerParts
+  readonly #router: Router<Subscription>
   readonly #timers: NodeJS.Timeout[] = []
   #givingBack = false
 
   constructor(parts: BrokerParts) {
     const bus = new LiveBus()
     const router = new Router<Subscription>(parts.shareStrategy)
-    const dispatcher = new Dispatcher(router)
+    const dispatcher = new Dispatcher(router, parts.cluster?.routing)
     const reception = new Reception(parts, dispatcher, router)
     const persistence = new AedesPersistence(parts.store, reception.sessions)
     // The core's own heartbeat goes to `$SYS` and wakes its sweep of stale wills; both have nothing to do here.
     super({ id: parts.node, mq: bus, persistence, heartbeatInterval: heartbeatMs })
     this.#parts = parts
+    this.#router = router
+    const { cluster } = parts
+    if (cluster !== undefined) router.watcher = (filter) => cluster.routing.changed(filter)
     this.bus = bus
     this.dispatcher = dispatcher
     this.reception = reception
@@ -90,6 +98,11 @@ export class Broker extends Aedes implements Engine {
     this.#every(tickMs, () => this.reception.tick(Date.now()))
     this.#every(checkpointMs, () => this.reception.checkpoint())
     this.#every(spaceEveryMs, () => this.#giveBack())
+  }
+
+  /** What the other nodes may ask of this one. */
+  clusterHouse(): ClusterHouse {
+    return makeClusterHouse(this.#parts.store, this.#router, this.dispatcher, this.reception)
   }
 
   /** A connection of a listener. */

@@ -1,5 +1,6 @@
 // The way of a message from its publisher to the sessions: retained, log, commit, and only then the receivers.
 
+import type { Routing } from '../cluster/cluster.ts'
 import { type Delivery, deliver, lower, mergeTerms, type Terms, termsOf } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import { Outgoing } from '../delivery/outgoing.ts'
@@ -8,8 +9,11 @@ import type { Subscription } from '../delivery/subscription.ts'
 import { OrioleError } from '../errors.ts'
 import type { Message } from '../message.ts'
 import type { Origin } from '../protocol/host.ts'
+import { parseShare } from '../protocol/topics.ts'
 import type { Route, Router } from '../router/router.ts'
 import { privateStream } from '../store/store.ts'
+import { type Departure, Departures, outboundStreams, type Plan } from './departures.ts'
+import { pickShared } from './pick-shared.ts'
 
 /** One for all that are refused: nobody is to blame, and its stack says nothing. */
 const diskIsFull = new OrioleError(
@@ -29,6 +33,14 @@ interface Publication {
   readonly newest: number
 }
 
+/** Who gets it. */
+interface Wanted {
+  readonly routes: readonly Route<Subscription>[]
+  readonly picked: readonly Subscription[] | undefined
+  /** Undefined: nobody on another node. */
+  readonly plan: Plan | undefined
+}
+
 interface Picked {
   readonly subscription: Subscription
   /** Its own place in the log, because the session may get the message by another subscription too. */
@@ -41,10 +53,13 @@ export class Dispatcher {
   readonly #router: Router<Subscription>
   /** Set right after construction: the house and the dispatcher know each other. */
   #house!: DeliveryHouse
+  /** Undefined: the broker is alone. */
+  readonly #departures: Departures | undefined
   readonly #internal: Origin = { waiting: 0 }
 
-  constructor(router: Router<Subscription>) {
+  constructor(router: Router<Subscription>, routing: Routing | undefined) {
     this.#router = router
+    this.#departures = routing && new Departures(routing)
   }
 
   enter(house: DeliveryHouse): void {
@@ -57,45 +72,87 @@ export class Dispatcher {
    * be stored, else after the commit; after an error nobody gets the message.
    */
   publish(message: Message, origin: Origin = this.#internal, published: Published): void {
-    const { store, counts } = this.#house
     const routes = this.#router.match(message.topic)
-    const picked = pickShared(routes, message)
+    const plan = this.#departures?.plan(message, routes)
+    const picked = plan === undefined ? pickShared(routes, message) : plan.picked
+    this.#dispatch(message, { routes, picked, plan }, origin, published)
+  }
+
+  /** The same for a message of another node: for the receivers here alone, and retained messages are not looked at. */
+  deliver(message: Message, origin: Origin, published: Published): void {
+    const { via, ...own } = message
+    if (via === undefined) {
+      const wanted = { routes: this.#router.match(own.topic), picked: undefined, plan: undefined }
+      this.#dispatch(message, wanted, origin, published)
+      return
+    }
+    const group = parseShare(via)
+    const member = group && this.#router.find(group.filter)?.groups?.get(group.share)?.pick(own)
+    const wanted = { routes: [], picked: member && [member], plan: undefined }
+    this.#dispatch(own, wanted, origin, published)
+  }
+
+  #dispatch(message: Message, { routes, picked, plan }: Wanted, origin: Origin, published: Published): void {
+    const { store, counts } = this.#house
     const streams = message.qos === 0 ? undefined : streamsOf(routes)
-    if (store.isFull && mustBeStored(message, streams, picked)) {
+    if (store.isFull && mustBeStored(message, streams, picked, plan)) {
       counts.messagesDropped.disk_cap += 1
       published(diskIsFull, routes.length > 0)
       return
     }
     // What it sends with QoS 0 nobody is told of: it is delivered, and not kept.
-    if (store.isFull && isRetained(message)) counts.messagesDropped.disk_cap += 1
-    else if (message.retain) {
+    const unkept = store.isFull && isRetained(message)
+    if (unkept) counts.messagesDropped.disk_cap += 1
+    else if (message.retain && message.origin === undefined) {
       store.putRetained(message)
       counts.retainedSet += 1
     }
-    const sequence = streams === undefined ? 0 : store.append(message, streams)
-    const inHistory = streams === undefined && message.qos > 0 && store.keepsHistory(message.topic)
+    const outbound = plan === undefined || unkept ? undefined : outboundStreams(plan)
+    const everywhere = outbound === undefined ? streams : streams === undefined ? outbound : [...streams, ...outbound]
+    const appended = everywhere === undefined ? 0 : store.append(message, everywhere)
+    const inHistory = everywhere === undefined && message.qos > 0 && store.keepsHistory(message.topic)
     // No session waits for it, so its number is of no use to any.
     if (inHistory) store.append(message, [])
-    if (streams !== undefined || inHistory) counts.messagesStored += 1
+    if (appended > 0 || inHistory) counts.messagesStored += 1
     const publication = {
-      outgoing: new Outgoing(message, sequence),
+      // A number that no stream of a session has is of no use to them either.
+      outgoing: new Outgoing(message, streams === undefined ? 0 : appended),
       routes,
       picked: picked?.map((subscription) => this.#keepPicked(subscription, message)),
       newest: this.#router.newest,
     }
+    const departure =
+      plan && this.#departures?.append(message, plan, outbound === undefined ? 0 : appended, this.#house.store)
     const kept = publication.picked?.some(({ outgoing }) => outgoing.sequence > 0) === true
-    const stored = streams !== undefined || inHistory || kept || (message.retain && message.qos > 0)
+    const leaves = departure !== undefined && message.qos > 0
+    const stored = streams !== undefined || inHistory || kept || leaves || (message.retain && message.qos > 0)
+    const matched = routes.length > 0 || plan !== undefined
     if (!stored && origin.waiting === 0) {
       this.#feed(publication)
-      published(undefined, routes.length > 0)
+      if (plan !== undefined) this.#departures?.sendLive(message, plan)
+      if (departure !== undefined) this.#sendWhenStored(departure)
+      published(undefined, matched)
       return
     }
     origin.waiting += 1
     store.commit((error) => {
       origin.waiting -= 1
-      if (error === undefined) this.#feed(publication)
-      else counts.messagesDropped.not_stored += 1
-      published(error, routes.length > 0)
+      if (error !== undefined) {
+        counts.messagesDropped.not_stored += 1
+        published(error, matched)
+        return
+      }
+      this.#feed(publication)
+      if (plan !== undefined) this.#departures?.sendLive(message, plan)
+      if (departure === undefined) published(undefined, matched)
+      else this.#departures?.send(departure, () => published(undefined, matched))
+    })
+  }
+
+  /** A retained message with QoS 0: nobody waits for it. */
+  #sendWhenStored(departure: Departure): void {
+    this.#house.store.commit((error) => {
+      if (error === undefined) this.#departures?.send(departure, ignore)
     })
   }
 
@@ -218,28 +275,20 @@ function isUnkept(session: Session, outgoing: Outgoing): boolean {
   return session.persistent && outgoing.sequence === 0
 }
 
-/** An empty payload gives space back. */
-function isRetained({ retain, payload }: Message): boolean {
-  return retain && payload.length > 0
-}
-
-function mustBeStored(message: Message, streams: unknown, picked: readonly Subscription[] | undefined): boolean {
+function mustBeStored(
+  message: Message,
+  streams: unknown,
+  picked: readonly Subscription[] | undefined,
+  plan: Plan | undefined,
+): boolean {
   if (message.qos === 0) return false
+  if (plan !== undefined && (plan.elsewhere.length > 0 || outboundStreams(plan) !== undefined)) return true
   return streams !== undefined || isRetained(message) || picked?.some(({ queueing }) => queueing) === true
 }
 
-function pickShared(routes: readonly Route<Subscription>[], message: Message): Subscription[] | undefined {
-  let picked: Subscription[] | undefined
-  for (const { groups } of routes) {
-    if (groups === undefined) continue
-    for (const group of groups.values()) {
-      const member = group.pick(message)
-      if (member === undefined) continue
-      picked ??= []
-      picked.push(member)
-    }
-  }
-  return picked
+/** An empty payload gives space back. */
+function isRetained({ retain, payload }: Message): boolean {
+  return retain && payload.length > 0
 }
 
 /** The streams under which somebody will look for the message later; undefined: nobody will. */
@@ -252,3 +301,5 @@ function streamsOf(routes: readonly Route<Subscription>[]): string[] | undefined
   }
   return streams
 }
+
+function ignore(): void {}

@@ -35,6 +35,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   readonly counts
   readonly store
   readonly log
+  readonly #cluster
   readonly sessions: Sessions
   readonly wills: Wills
   readonly #dispatcher: Dispatcher
@@ -53,6 +54,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.counts = parts.counts
     this.store = parts.store
     this.log = parts.log
+    this.#cluster = parts.cluster
     this.#dispatcher = dispatcher
     this.#admission = new Admission(parts.limits)
     this.sessions = new Sessions(this, router)
@@ -157,6 +159,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
 
   subscribe(_session: Session, subscription: Subscription): void {
     this.sessions.subscribe(subscription)
+  }
+
+  settled(): Promise<void> | undefined {
+    return this.#cluster?.routing.settled()
   }
 
   unsubscribe(session: Session, filter: string): boolean {

@@ -37,6 +37,9 @@ export type QosKey = keyof typeof qosZeros
 const cappedKinds = { history: 0, queued: 0 }
 export type CappedKind = keyof typeof cappedKinds
 
+const clusterWays = { live: 0, stored: 0 }
+export type ClusterWay = keyof typeof clusterWays
+
 export interface Counts extends ListenerCounts {
   /** Handed over by a listener and ended since. */
   connectionsClosed: number
@@ -65,6 +68,13 @@ export interface Counts extends ListenerCounts {
   retainedSet: number
   willsPublished: number
   slowConsumersCut: number
+  /** Copies for other nodes: over the bus with QoS 0, and through the log. What is sent again counts again. */
+  readonly clusterSent: Record<ClusterWay, number>
+  readonly clusterReceived: Record<ClusterWay, number>
+  /** Through the log, and this node had them already. */
+  clusterRepeated: number
+  /** Fell off an outbox: the other node did not get them. */
+  clusterOutboxDropped: number
   /** Frames and stream entries from Redis that are not of this cluster, damaged, repeated or too large. */
   clusterFramesRefused: number
   /** Frames that were not sent because Redis took them too slowly. */
@@ -101,6 +111,10 @@ export function createCounts(): Counts {
     retainedSet: 0,
     willsPublished: 0,
     slowConsumersCut: 0,
+    clusterSent: { ...clusterWays },
+    clusterReceived: { ...clusterWays },
+    clusterRepeated: 0,
+    clusterOutboxDropped: 0,
     clusterFramesRefused: 0,
     clusterFramesDropped: 0,
   }

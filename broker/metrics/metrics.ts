@@ -83,6 +83,24 @@ const published = {
     name: 'oriole_slow_consumers_cut_total',
     help: 'Connections cut because they did not read what was sent.',
   },
+  clusterSent: {
+    name: 'oriole_cluster_messages_sent_total',
+    help: 'Copies of messages sent to other nodes, those that were sent again among them.',
+    label: 'way',
+  },
+  clusterReceived: {
+    name: 'oriole_cluster_messages_received_total',
+    help: 'Messages taken from other nodes, each once.',
+    label: 'way',
+  },
+  clusterRepeated: {
+    name: 'oriole_cluster_messages_repeated_total',
+    help: 'Messages from other nodes that this node had already.',
+  },
+  clusterOutboxDropped: {
+    name: 'oriole_cluster_outbox_dropped_total',
+    help: 'Messages that another node did not get, because cluster.outboxMaxBytes was reached.',
+  },
   clusterFramesRefused: {
     name: 'oriole_cluster_frames_refused_total',
     help: 'Frames and stream entries from Redis that are not of this cluster, damaged, repeated or too large.',

@@ -31,8 +31,27 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
       if (retained) connection.session.outbox.offerRetained(packet.requests[index]!.filter)
     }
   }
-  if (connection.session.persistent) sendWhenStored(connection, bytes, sendRetained)
+  const settled = connection.host.settled()
+  if (settled !== undefined) sendWhenSettled(connection, settled, bytes, sendRetained)
+  else if (connection.session.persistent) sendWhenStored(connection, bytes, sendRetained)
   else connection.replies.send(bytes, sendRetained)
+}
+
+/** After SUBACK what is published to any node arrives. What the client sends meanwhile is taken up. */
+function sendWhenSettled(connection: Connection, settled: Promise<void>, bytes: Buffer, sent: () => void): void {
+  const reply = connection.replies.hold(sent)
+  void settled.then(() => {
+    if (connection.closed) return
+    if (!connection.session.persistent) {
+      connection.replies.settle(reply, bytes)
+      return
+    }
+    connection.host.store.commit((error) => {
+      if (connection.closed) return
+      if (error !== undefined) connection.storageFailed()
+      else connection.replies.settle(reply, bytes)
+    })
+  })
 }
 
 export function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): undefined {

@@ -50,6 +50,8 @@ export interface ConnectionHost {
   /** `done`: everything that its QoS asks is stored, or the error; `matched`: somebody subscribes to the topic. */
   publish(message: Message, origin: Origin, done: (error: Error | undefined, matched: boolean) => void): void
   subscribe(session: Session, subscription: Subscription): void
+  /** Resolves when other nodes know what is subscribed to here; undefined: there is nothing that they have to know. */
+  settled(): Promise<void> | undefined
   /** False: there was no such subscription. */
   unsubscribe(session: Session, filter: string): boolean
   /** Extensions that listen to aedes' events hear of it. */

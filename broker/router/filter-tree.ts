@@ -49,6 +49,11 @@ export class FilterTree<T> {
     }
   }
 
+  /** All values, in no order. */
+  values(): IterableIterator<T> {
+    return valuesOf(this.#root)
+  }
+
   /** The values of all filters that match; those with a leading wildcard do not match `$` topics (MQTT-4.7.2-1). */
   match(topic: string): T[] {
     const found: T[] = []
@@ -70,6 +75,13 @@ function collect<T>(node: Node<T>, topic: string, start: number, wildcardsBarred
   if (!wildcardsBarred && node.plus !== undefined) collect(node.plus, topic, end + 1, false, found)
   const next = node.children?.get(topic.slice(start, end))
   if (next !== undefined) collect(next, topic, end + 1, false, found)
+}
+
+function* valuesOf<T>(node: Node<T>): IterableIterator<T> {
+  if (node.value !== undefined) yield node.value
+  if (node.plus !== undefined) yield* valuesOf(node.plus)
+  if (node.hash !== undefined) yield* valuesOf(node.hash)
+  for (const next of node.children?.values() ?? []) yield* valuesOf(next)
 }
 
 function makeNode<T>(): Node<T> {

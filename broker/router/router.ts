@@ -8,6 +8,7 @@ export interface Member {
   slot: number
   /** Messages for it are kept while it is offline: a persistent session with QoS 1 or 2. */
   readonly queueing: boolean
+  readonly qos: 0 | 1 | 2
   /** Messages sent to it and not acknowledged. */
   readonly load: number
 }
@@ -19,6 +20,9 @@ export class Route<M extends Member> {
   readonly online: M[] = []
   /** All members, groups included. */
   members = 0
+  /** Those outside of groups; and of these, those with QoS 1 or 2. */
+  plain = 0
+  acknowledged = 0
   /** Members outside of groups for which messages are kept while they are offline. */
   queueing = 0
   /** By the NAME of `$share/NAME/filter`. */
@@ -28,6 +32,9 @@ export class Route<M extends Member> {
     this.filter = filter
   }
 }
+
+/** Told of every change of who holds a filter that other nodes may have to know: the filter. */
+export type RouteWatcher = (filter: string) => void
 
 /** Distinct topics whose routes are remembered; over it the memory starts anew. */
 const cacheTopics = 10_000
@@ -39,6 +46,8 @@ export class Router<M extends Member> {
   readonly #strategy: ShareStrategy
   /** The number of the latest subscription: a message that came before a subscription does not belong to it. */
   newest = 0
+  /** Undefined: nobody wants to know. */
+  watcher: RouteWatcher | undefined
   #cache = new Map<string, readonly Route<M>[]>()
 
   constructor(strategy: ShareStrategy) {
@@ -51,12 +60,14 @@ export class Router<M extends Member> {
     route.members += 1
     if (share === undefined) {
       if (member.queueing) route.queueing += 1
+      this.#enterPlain(route, member.qos > 0)
       return
     }
+    this.watcher?.(filter)
     route.groups ??= new Map()
     const group = route.groups.get(share) ?? new ShareGroup<M>(share, filter, this.#strategy)
     route.groups.set(share, group)
-    group.offline.add(member)
+    group.enterAway(member)
   }
 
   /** The same for a member outside of groups who is made only when it is needed: until then it is a number here. */
@@ -64,6 +75,7 @@ export class Router<M extends Member> {
     const route = this.#routeFor(filter)
     route.members += 1
     if (queueing) route.queueing += 1
+    this.#enterPlain(route, queueing)
   }
 
   remove(filter: string, share: string | undefined, member: M): void {
@@ -73,9 +85,11 @@ export class Router<M extends Member> {
     route.members -= 1
     if (share === undefined) {
       if (member.queueing) route.queueing -= 1
+      this.#leavePlain(route, member.qos > 0)
     } else {
+      this.watcher?.(filter)
       const group = route.groups?.get(share)
-      group?.offline.delete(member)
+      group?.leaveAway(member)
       if (group !== undefined && group.size === 0) route.groups?.delete(share)
     }
     if (route.members === 0) this.#forget(route)
@@ -92,12 +106,13 @@ export class Router<M extends Member> {
     }
     const group = route.groups?.get(share)
     if (group === undefined) return
+    this.watcher?.(filter)
     if (online) {
-      group.offline.delete(member)
+      group.leaveAway(member)
       enter(group.online, member)
     } else {
       leave(group.online, member)
-      group.offline.add(member)
+      group.enterAway(member)
     }
   }
 
@@ -118,6 +133,24 @@ export class Router<M extends Member> {
     if (this.#cache.size >= cacheTopics) this.#cache = new Map()
     this.#cache.set(topic, routes)
     return routes
+  }
+
+  /** All that somebody holds. What changes meanwhile may or may not be among them. */
+  *routes(): IterableIterator<Route<M>> {
+    yield* this.#exact.values()
+    yield* this.#wild.values()
+  }
+
+  #enterPlain(route: Route<M>, acknowledged: boolean): void {
+    route.plain += 1
+    if (acknowledged) route.acknowledged += 1
+    if (route.plain === 1 || (acknowledged && route.acknowledged === 1)) this.watcher?.(route.filter)
+  }
+
+  #leavePlain(route: Route<M>, acknowledged: boolean): void {
+    route.plain -= 1
+    if (acknowledged) route.acknowledged -= 1
+    if (route.plain === 0 || (acknowledged && route.acknowledged === 0)) this.watcher?.(route.filter)
   }
 
   #routeFor(filter: string): Route<M> {

@@ -17,6 +17,8 @@ export class ShareGroup<M extends Member> {
   readonly filter: string
   readonly online: M[] = []
   readonly offline = new Set<M>()
+  /** Among those who are away: for whom messages are kept. */
+  queueingAway = 0
   readonly #strategy: ShareStrategy
   #turn = 0
   #sticky: M | undefined
@@ -25,6 +27,16 @@ export class ShareGroup<M extends Member> {
     this.name = name
     this.filter = filter
     this.#strategy = strategy
+  }
+
+  enterAway(member: M): void {
+    if (this.offline.has(member)) return
+    this.offline.add(member)
+    if (member.queueing) this.queueingAway += 1
+  }
+
+  leaveAway(member: M): void {
+    if (this.offline.delete(member) && member.queueing) this.queueingAway -= 1
   }
 
   get size(): number {

@@ -1,0 +1,56 @@
+// Puts the parts of the cluster together.
+import { randomBytes } from 'node:crypto'
+import type { ClusterConfig } from '../config/schema.ts'
+import type { Counts } from '../metrics/counts.ts'
+import type { PluginLog } from '../plugin.ts'
+import { type Recovered, type Store, storeIdMark } from '../store/store.ts'
+import type { Cluster } from './cluster.ts'
+import { createMeeting, type RunningMeeting } from './redis-meeting.ts'
+import { RedisRouting } from './redis-routing.ts'
+
+export interface ClusterParts {
+  readonly node: string
+  readonly config: ClusterConfig
+  readonly store: Store
+  readonly recovered: Recovered
+  readonly counts: Counts
+  readonly log: PluginLog
+}
+
+export function createCluster({ node, config, store, recovered, counts, log }: ClusterParts): Cluster {
+  const routing = new RedisRouting(store, counts, log)
+  const storeId = storeIdOf(store, recovered)
+  let meeting: RunningMeeting | undefined
+  return {
+    routing,
+    moves: { claim: async () => ({ epoch: 0 }), ended: () => {} },
+    wills: { put: () => {}, delete: () => {}, take: async () => true },
+    async start(house) {
+      meeting = await createMeeting({
+        node,
+        storeId,
+        config,
+        log,
+        counts,
+        prepare: (early) => {
+          meeting = early
+          routing.enter(early, house, recovered)
+        },
+      })
+      await routing.start(house)
+    },
+    async stop() {
+      await routing.stop()
+      await meeting?.close()
+    },
+  }
+}
+
+/** Made at the first start. A crash before it is written makes another one, and nobody has anything of the first. */
+function storeIdOf(store: Store, { marks }: Recovered): number {
+  const known = marks.get(storeIdMark)
+  if (known !== undefined) return known
+  const made = randomBytes(6).readUIntBE(0, 6)
+  store.putMark(storeIdMark, made)
+  return made
+}

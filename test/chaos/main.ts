@@ -6,6 +6,7 @@ import { Random } from '../helpers/random.ts'
 import { backupRun } from './backup.ts'
 import { clusterScenarios } from './cluster-scenarios.ts'
 import { damageRun } from './damage.ts'
+import { diskfullRun, smallDisk } from './diskfull.ts'
 import { floodRun } from './flood.ts'
 import { frozenRun } from './frozen.ts'
 import { killRun } from './kill.ts'
@@ -36,6 +37,11 @@ const scenarios: Readonly<Record<string, Run>> = {
   kill: (t, random) => killRun(t, random, Number(values.messages)),
   nofault: (t, random) => nofaultRun(t, random, Number(values.messages) * 2),
   powercut: (t, random) => powercutRun(t, random, 6_000),
+  diskfull: async (t, random) => {
+    const disk = await smallDisk(t)
+    if (disk === undefined) throw new Error('mounting a tmpfs needs root')
+    return diskfullRun(t, random, disk)
+  },
   restart: (t, random) => restartRun(t, random, 5),
   damage: damageRun,
   reset: (t) => resetRun(t, { clients: 10_000, moreMs: 500 }),

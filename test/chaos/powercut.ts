@@ -11,7 +11,7 @@ import { type Acknowledgement, Acknowledgements, markOf, safeAt } from './acknow
 import { diskBroker, roomyLimits } from './disk-broker.ts'
 import { DiskModel } from './disk-model.ts'
 import { SteadyClient } from './steady-client.ts'
-import { readTrace, type Step, tracedInto } from './strace.ts'
+import { canTrace, readTrace, type Step, tracedInto } from './strace.ts'
 
 const everything = 'cut/#'
 const topics = ['cut/a', 'cut/b'] as const
@@ -40,6 +40,7 @@ export interface PowercutReport {
 
 /** Throws AssertionError when a promise is broken. `messages`: in each life of the broker, of both publishers. */
 export async function powercutRun(t: Cleanup, random: Random, messages: number): Promise<PowercutReport> {
+  if (!(await canTrace())) throw new Error('strace is not installed, or this process may not trace others (ptrace)')
   const { port, dataPath, start } = await diskBroker(t)
   const traces = await temporaryFolder(t)
   const lives: (readonly Step[])[] = []

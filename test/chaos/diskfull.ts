@@ -14,6 +14,7 @@ import type { Random } from '../helpers/random.ts'
 import { until } from './crowd.ts'
 import { diskBroker } from './disk-broker.ts'
 import { LightClient } from './light-client.ts'
+import { checkOrder } from './order.ts'
 import { SteadyClient } from './steady-client.ts'
 import { canTrace } from './strace.ts'
 
@@ -219,5 +220,5 @@ async function checkAway(away: SteadyClient, filler: Filler): Promise<number> {
   )
   const exact = numbers.filter((number) => number % 2 === 0)
   assert.equal(new Set(exact).size, exact.length, 'a QoS 2 message came twice')
-  return numbers.length - filler.sent
+  return checkOrder(away.clientId, numbers, filler.sent)
 }

@@ -5,6 +5,7 @@ import type { Cleanup } from '../helpers/broker.ts'
 import type { Random } from '../helpers/random.ts'
 import { readAll, recordLog } from '../helpers/store.ts'
 import { diskBroker, roomyLimits } from './disk-broker.ts'
+import { checkOrder } from './order.ts'
 import { SteadyClient } from './steady-client.ts'
 
 const filter = 'order/#'
@@ -97,16 +98,6 @@ async function checkLog(path: string, published: number): Promise<void> {
   } finally {
     await store.close()
   }
-}
-
-/** A number may come again, but never for the first time after a later one. Returns how many came again. */
-function checkOrder(name: string, numbers: readonly number[], published: number): number {
-  const first = [...new Set(numbers)]
-  for (const [index, number] of first.entries()) {
-    assert.equal(number, index, `${name}: message ${number} came where ${index} was due`)
-  }
-  assert.equal(first.length, published, name)
-  return numbers.length - first.length
 }
 
 class OrderedReader {

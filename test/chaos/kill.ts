@@ -7,15 +7,11 @@ import type { Random } from '../helpers/random.ts'
 import { matchedBy, recordLog } from '../helpers/store.ts'
 import { Changes } from './changes.ts'
 import { diskBroker, roomyLimits } from './disk-broker.ts'
+import { HeavyLoad } from './heavy.ts'
 import { SteadyClient } from './steady-client.ts'
 
 const window = 100
 const topics = ['load/a', 'load/b']
-/** Enough at once to keep the disk busy for some milliseconds. */
-const heavyBurst = 16
-const heavyBytes = 250_000
-const heavyFilter = 'heavy'
-
 /** Session to its filters; each session gets every message exactly once by them. */
 const readers: Readonly<Record<string, readonly string[]>> = {
   'offline 0': ['load/#'],
@@ -41,26 +37,20 @@ export async function killRun(t: Cleanup, random: Random, messages: number, kill
   const { port, dataPath, start } = await diskBroker(t)
   let broker = await start()
   const clients = await makeReaders(t, port)
-  const live = clients.filter(({ clientId }) => clientId.startsWith('live'))
   const publisher = await connected(t, port, 'publisher')
-  const heavy = await connected(t, port, 'heavy')
-  const heavyReader = await connected(t, port, 'heavy reader')
-  await heavyReader.subscribe(heavyFilter, 1)
-  await heavyReader.disconnect()
+  const heavy = new HeavyLoad(port)
+  t.after(() => heavy.destroy())
+  await heavy.begin()
   const changer = await connected(t, port, 'changer')
   const changes = new Changes(changer, random)
-  const changing = changes.run()
+  const staying = [...clients.filter(({ isConnected }) => isConnected), publisher, heavy.publisher]
 
-  const heavySent: Promise<void>[] = []
   const kill = async (): Promise<void> => {
     await broker.kill('SIGKILL')
-    await Promise.all([...live, publisher, heavy, changer].map((client) => client.ended()))
+    await Promise.all([...staying, changer].map((client) => client.ended()))
     changes.stop()
     broker = await start()
-    for (const client of [...live, publisher, heavy]) {
-      await client.connect()
-      assert.equal(client.sessionPresent, true, `the session of ${client.clientId} is gone`)
-    }
+    for (const client of staying) await resume(client)
   }
   const acknowledgements = (count: number) => publisher.until(() => publisher.acknowledged >= Math.min(count, messages))
   const killing = async (): Promise<void> => {
@@ -68,22 +58,16 @@ export async function killRun(t: Cleanup, random: Random, messages: number, kill
     for (let moment = moments.pop(); moment !== undefined; moment = moments.pop()) {
       await acknowledgements(moment)
       if (moments.length % 2 === 0) {
-        for (let n = 0; n < heavyBurst; n += 1) {
-          heavySent.push(heavy.publish(heavyFilter, `${heavySent.length}`.padEnd(heavyBytes), 1))
-        }
+        heavy.send()
         await acknowledgements(publisher.acknowledged + random.below(window))
       } else await wait(random.below(5))
       await kill()
     }
+    changes.stop()
   }
-  await Promise.all([sendAll(publisher, messages), killing()])
-  changes.stop()
-  await Promise.all([changing, ...heavySent])
+  await Promise.all([sendAll(publisher, messages), killing(), changes.run()])
 
-  for (const client of clients) {
-    if (!client.isConnected) await client.connect()
-    assert.equal(client.sessionPresent, true, `the session of ${client.clientId} is gone`)
-  }
+  for (const client of clients) if (!client.isConnected) await resume(client)
   for (const topic of topics) await publisher.publish(topic, 'end', 1)
   let again = 0
   for (const client of clients) {
@@ -91,13 +75,16 @@ export async function killRun(t: Cleanup, random: Random, messages: number, kill
     again += checkReader(client, messages)
     await client.disconnect()
   }
-  await heavy.publish(heavyFilter, 'end', 1)
-  await checkHeavy(heavyReader, heavySent.length)
-  await heavy.disconnect()
+  await heavy.check()
   await publisher.disconnect()
   assert.equal(await broker.kill('SIGTERM'), 0, broker.output())
   await checkStore(dataPath, changes)
   return { acknowledged: publisher.acknowledged, again, changes: changes.count }
+}
+
+async function resume(client: SteadyClient): Promise<void> {
+  await client.connect()
+  assert.equal(client.sessionPresent, true, `the session of ${client.clientId} is gone`)
 }
 
 async function connected(t: Cleanup, port: number, clientId: string): Promise<SteadyClient> {
@@ -156,14 +143,6 @@ function checkReader({ clientId, received }: SteadyClient, messages: number): nu
   return again
 }
 
-async function checkHeavy(reader: SteadyClient, count: number): Promise<void> {
-  await reader.connect()
-  await reader.until(() => reader.received.at(-1)?.text === 'end')
-  const numbers = new Set(reader.received.map(({ text }) => Number(text)))
-  for (let number = 0; number < count; number += 1) assert.ok(numbers.has(number), `large message ${number} is lost`)
-  await reader.disconnect()
-}
-
 /** Sessions, subscriptions and retained messages on disk are those that were acknowledged. */
 async function checkStore(path: string, changes: Changes): Promise<void> {
   const log = recordLog()
@@ -177,8 +156,9 @@ async function checkStore(path: string, changes: Changes): Promise<void> {
       assert.deepEqual(found.get(clientId)?.sort(), [...filters].sort(), `subscriptions of ${clientId}`)
       found.delete(clientId)
     }
-    for (const [clientId, filters] of Object.entries({ publisher: [], heavy: [], 'heavy reader': [heavyFilter] })) {
-      assert.deepEqual(found.get(clientId), filters)
+    const others = { publisher: [], 'heavy publisher': [], 'heavy reader': [HeavyLoad.filter] }
+    for (const [clientId, filters] of Object.entries(others)) {
+      assert.deepEqual(found.get(clientId), filters, `subscriptions of ${clientId}`)
       found.delete(clientId)
     }
     changes.check('changer', found.get('changer') ?? [])

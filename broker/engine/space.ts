@@ -1,7 +1,7 @@
 // Gives back the space of messages that all who wanted them have passed, in small steps beside the work.
 import { setTimeout as later } from 'node:timers/promises'
 import type { Session } from '../delivery/session.ts'
-import { isOutbox, privateStream, type RecoveredSession, type Store } from '../store/store.ts'
+import { arrivalStream, isArrival, isOutbox, privateStream, type RecoveredSession, type Store } from '../store/store.ts'
 import type { Sessions } from './sessions.ts'
 
 /** Streams or sessions that are looked at before others have their turn. */
@@ -17,7 +17,8 @@ export async function giveBackSpace(store: Store, sessions: Pick<Sessions, 'awak
   const lowest = new Map<string, number>()
   for (const stream of store.streams()) {
     // What other nodes still have to get is trimmed by whoever sends it.
-    if (!isOutbox(stream)) lowest.set(stream, free)
+    // What was handed over stays until its session has it, also when the session is not here yet.
+    if (!isOutbox(stream)) lowest.set(stream, isArrival(stream) ? 0 : free)
     if (pace.isTurnOver()) await pace.rest()
   }
   if (lowest.size === 0) return
@@ -56,7 +57,7 @@ class Pace {
 
 function lowerByAwake(lowest: Map<string, number>, session: Session): void {
   const { position } = session.outbox.cursor()
-  lower(lowest, privateStream(session.clientId), position)
+  lowerOwn(lowest, session.clientId, position)
   for (const subscription of session.subscriptions.values()) {
     const { filter, record } = subscription
     if (subscription.readsAfter(position)) lower(lowest, filter, Math.max(position, record.since))
@@ -65,11 +66,17 @@ function lowerByAwake(lowest: Map<string, number>, session: Session): void {
 
 function lowerByAsleep(lowest: Map<string, number>, { session, subscriptions, cursor }: RecoveredSession): void {
   const position = cursor?.position ?? 0
-  lower(lowest, privateStream(session.clientId), position)
+  lowerOwn(lowest, session.clientId, position)
   // None of them is shared: such sessions are awake.
   for (const { filter, qos, since, keptUntil } of subscriptions) {
     if (qos > 0 || keptUntil > position) lower(lowest, filter, Math.max(position, since))
   }
+}
+
+function lowerOwn(lowest: Map<string, number>, clientId: string, position: number): void {
+  lower(lowest, privateStream(clientId), position)
+  const arrived = arrivalStream(clientId)
+  if (lowest.has(arrived)) lowest.set(arrived, position)
 }
 
 function lower(lowest: Map<string, number>, stream: string, upTo: number): void {

@@ -26,12 +26,14 @@ import type {
   ReadResult,
   Recovered,
   Retained,
+  RetainedStamp,
+  RetainedWord,
   SessionRecord,
   StreamPosition,
   SubscriptionRecord,
   WillRecord,
 } from './store.ts'
-import { privateStream } from './store.ts'
+import { arrivalStream, privateStream } from './store.ts'
 import { entryOverheadBytes, Streams } from './streams.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -98,7 +100,7 @@ class LevelStore implements DiskStore {
     this.#state = new SessionState(this.#commit, this.#background)
     this.#reader = new LogReader(this.#recent, () => this.#opened(), options.log)
     this.#upkeep = new Upkeep(databasePathOf(options.path), () => this.#opened(), {
-      places: this.#places,
+      places: () => this.#places,
       background: this.#background,
       diskMaxBytes: options.diskMaxBytes ?? 0,
       log: options.log,
@@ -113,6 +115,8 @@ class LevelStore implements DiskStore {
       this.#commit,
       () => this.#opened(),
       this.#upkeep,
+      options.limits.remembersRemovals === true,
+      this.#now,
     )
   }
 
@@ -180,7 +184,8 @@ class LevelStore implements DiskStore {
   }
 
   get #places(): RecoveryPlaces {
-    return { streams: this.#streams, retained: this.#retained, history: this.#history }
+    const { removals } = this.#retainedMessages
+    return { streams: this.#streams, retained: this.#retained, history: this.#history, removals }
   }
 
   get lastSequence(): number {
@@ -265,6 +270,7 @@ class LevelStore implements DiskStore {
     this.#state.deleteSession(clientId)
     this.#upkeep.sessionDeleted()
     this.#streams.trim(privateStream(clientId), this.#lastSequence)
+    this.#streams.trim(arrivalStream(clientId), this.#lastSequence)
   }
 
   putSubscription(clientId: string, subscription: SubscriptionRecord): void {
@@ -313,6 +319,14 @@ class LevelStore implements DiskStore {
 
   loadRetained(topic: string): Promise<Message | undefined> {
     return this.#retainedMessages.load(topic)
+  }
+
+  retainedStamp(topic: string): RetainedStamp | undefined {
+    return this.#retainedMessages.stampOf(topic)
+  }
+
+  allRetained(): IterableIterator<RetainedWord | undefined> {
+    return this.#retainedMessages.all()
   }
 
   get retainedCount(): number {

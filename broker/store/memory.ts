@@ -6,16 +6,18 @@ import { readHistory } from './read-history.ts'
 import { readLog } from './read-log.ts'
 import { encodeRetained } from './records.ts'
 import { RetainedIndex } from './retained.ts'
-import type {
-  HistoryPage,
-  HistoryRange,
-  HistoryRule,
-  ReadResult,
-  Recovered,
-  Retained,
-  Store,
-  StoreLimits,
-  StreamPosition,
+import {
+  arrivalStream,
+  type HistoryPage,
+  type HistoryRange,
+  type HistoryRule,
+  privateStream,
+  type ReadResult,
+  type Recovered,
+  type Retained,
+  type Store,
+  type StoreLimits,
+  type StreamPosition,
 } from './store.ts'
 import { entryOverheadBytes, Streams } from './streams.ts'
 import { everyInterval } from './sweep.ts'
@@ -125,7 +127,8 @@ class MemoryStore implements Store {
   // Sessions live in the memory of their manager as long as the process does: there is nothing to keep here.
   putSession(): void {}
   deleteSession(clientId: string): void {
-    this.#streams.trim(`\0${clientId}`, this.#lastSequence)
+    this.#streams.trim(privateStream(clientId), this.#lastSequence)
+    this.#streams.trim(arrivalStream(clientId), this.#lastSequence)
   }
   putSubscription(): void {}
   deleteSubscription(): void {}

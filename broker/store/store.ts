@@ -57,7 +57,7 @@ export interface Store {
   trim(stream: string, upTo: number): void
 
   putSession(session: SessionRecord): void
-  /** Deletes the session with its subscriptions, cursor, inbound packet identifiers and private stream. */
+  /** Deletes the session with its subscriptions, cursor, inbound packet identifiers and the streams that are its own. */
   deleteSession(clientId: string): void
   putSubscription(clientId: string, subscription: SubscriptionRecord): void
   deleteSubscription(clientId: string, filter: string): void
@@ -87,6 +87,10 @@ export interface Store {
   matchRetained(filter: string): IterableIterator<Retained | undefined>
   /** With its payload, as it is now; undefined: it is gone or has expired. Rejects when it cannot be read. */
   loadRetained(topic: string): Promise<Message | undefined>
+  /** When the retained message of this topic was set or removed last, as far as it is remembered; also an expired one. */
+  retainedStamp(topic: string): RetainedStamp | undefined
+  /** Of every topic, also below `$`, lazily as `matchRetained`. */
+  allRetained(): IterableIterator<RetainedWord | undefined>
   readonly retainedCount: number
   /** How many retained messages this user set. */
   retainedCountOf(username: string): number
@@ -94,6 +98,20 @@ export interface Store {
 
 /** Without a payload it is a large one whose payload is on disk: `loadRetained` reads it. */
 export type Retained = Message | (Omit<Message, 'payload'> & { readonly payload: undefined })
+
+/** Of two of one topic the higher `publishedAt` counts, then the higher store id, on every node of a cluster. */
+export interface RetainedStamp {
+  readonly publishedAt: number
+  /** Where it was published; undefined: here. */
+  readonly storeId: number | undefined
+}
+
+/** The last word on a topic: a message, or, without one, its removal. */
+export interface RetainedWord {
+  readonly topic: string
+  readonly stamp: RetainedStamp
+  readonly message: Retained | undefined
+}
 
 export interface StreamPosition {
   readonly stream: string
@@ -236,6 +254,18 @@ export function privateStream(clientId: string): string {
   return `\u0000${clientId}`
 }
 
+/**
+ * What another node handed over for one session: it is read before all else. The bounds of queues are not for it, because
+ * it was within them where it came from. No client id has a control character.
+ */
+export function arrivalStream(clientId: string): string {
+  return `\u0000\u0001${clientId}`
+}
+
+export function isArrival(stream: string): boolean {
+  return stream.charCodeAt(1) === 1 && stream.charCodeAt(0) === 0
+}
+
 /** The mark that tells one data folder from all others, also from copies of it. */
 export const storeIdMark = 'store-id'
 
@@ -249,6 +279,8 @@ export function isOutbox(stream: string): boolean {
 
 /** What a store must know of the limits. */
 export interface StoreLimits {
+  /** Removals of retained messages are remembered for a week, at most 100,000, because other nodes may be late. */
+  readonly remembersRemovals?: boolean | undefined
   /** For each stream. */
   readonly queueMessages: number
   readonly queueBytes: number

@@ -2,7 +2,7 @@
 import { Dropped, newestRuns } from './dropped.ts'
 import { Ring } from './ring.ts'
 import { type Missing, nothingSkipped, type Skipped, skippedOf } from './skipped.ts'
-import { isOutbox, type StoreLimits, type StreamPosition } from './store.ts'
+import { isArrival, isOutbox, type StoreLimits, type StreamPosition } from './store.ts'
 
 export interface Selection {
   readonly sequences: readonly number[]
@@ -62,7 +62,7 @@ export class Streams {
       this.#enforceOutbox(stream)
       return
     }
-    this.#dropWhile(stream, (ring) => ring.length > 1 && this.#isOver(ring))
+    if (!isArrival(stream)) this.#dropWhile(stream, (ring) => ring.length > 1 && this.#isOver(ring))
     this.enforceAge(stream)
   }
 

@@ -25,11 +25,14 @@ export class HeavyLoad {
     await this.publisher.connect()
   }
 
-  send(): void {
+  /** Resolves when so many of them are acknowledged, at most 16; the others are still on their way. */
+  async sendUntilAcknowledged(count: number): Promise<void> {
+    const enough = this.publisher.acknowledged + Math.min(count, burst)
     for (let n = 0; n < burst; n += 1) {
       const payload = `${this.#sent.length}`.padEnd(payloadBytes)
       this.#sent.push(this.publisher.publish(HeavyLoad.filter, payload, 1))
     }
+    await this.publisher.until(() => this.publisher.acknowledged >= enough)
   }
 
   /** Everything that was sent has to be acknowledged by now, or to be on its way. Throws AssertionError. */

@@ -58,8 +58,7 @@ export async function killRun(t: Cleanup, random: Random, messages: number, kill
     for (let moment = moments.pop(); moment !== undefined; moment = moments.pop()) {
       await acknowledgements(moment)
       if (moments.length % 2 === 0) {
-        heavy.send()
-        await acknowledgements(publisher.acknowledged + random.below(window))
+        await heavy.sendUntilAcknowledged(1 + random.below(10))
       } else await wait(random.below(5))
       await kill()
     }

@@ -116,7 +116,12 @@ async function failing({ child }: BrokerProcess, calls: string, error: string): 
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const ended = once(tracer, 'exit')
-  for await (const line of createInterface({ input: tracer.stderr })) if (line.includes('attached')) break
+  let said = ''
+  for await (const line of createInterface({ input: tracer.stderr })) {
+    said += `${line}\n`
+    if (line.includes('attached')) break
+  }
+  assert.match(said, /attached/, `strace could not attach to the broker: ${said}`)
   tracer.stderr.resume()
   return async () => {
     tracer.kill('SIGINT')

@@ -140,7 +140,11 @@ async function build(
 
 function createStore(config: Config, log: Logger, metrics: Metrics): Store | DiskStore {
   const { store, history } = config
-  const limits = { ...config.limits, outboxMaxBytes: config.cluster?.outboxMaxBytes }
+  const limits = {
+    ...config.limits,
+    outboxMaxBytes: config.cluster?.outboxMaxBytes,
+    remembersRemovals: config.cluster !== undefined,
+  }
   if (store.type === 'memory') return createMemoryStore(limits, history)
   return createLevelStore({
     path: resolve(store.path),

@@ -62,15 +62,26 @@ export function nodeStream(node: string): string {
 export interface SessionMoves {
   /**
    * Before a CONNECT is opened: makes this node the owner. The session of another node is taken over, and what it holds
-   * is on its way here. Rejects with OrioleError when another node claimed it meanwhile.
+   * is on its way here. One after the other for each client id: the caller says when it is `done`.
    */
-  claim(clientId: string, info: ClientInfo, cleanStart: boolean): Promise<Claimed>
+  claim(info: ClientInfo, cleanStart: boolean, expiryS: number): Promise<Claimed>
   /** The session ended here. */
   ended(clientId: string): void
+  /** Another node handed over all that it had for this session, and it is durable. */
+  arrived(clientId: string): void
+  /** Something was handed over for a session that is not here any more. */
+  strayed(clientId: string): void
+  /**
+   * Gives the sessions without a connection to other nodes, as a node does that leaves for long. Resolves with how many
+   * are still here: the others were away, or the signal said stop.
+   */
+  giveAway(signal: AbortSignal): Promise<number>
 }
 
 export interface Claimed {
-  readonly epoch: number
+  /** `user`: the session belongs to another user. `superseded`: a later CONNECT came to another node. */
+  readonly refused: 'user' | 'superseded' | undefined
+  readonly done: () => void
 }
 
 /** Wills of clients that are connected here, kept where survivors find them. */
@@ -93,6 +104,7 @@ export interface ClusterHouse {
    * `via` set: for one member of this shared group alone. Resolves after the commit; rejects when it was not stored.
    */
   deliver(message: Message): Promise<void>
+  readonly sessions: SessionHouse
   /** Closes the connection of this client, if it is here. */
   disconnect(clientId: string, why: 'taken-over' | 'kicked', phrase: string): boolean
 }
@@ -116,4 +128,50 @@ export interface SessionState {
   readonly session: SessionRecord
   readonly subscriptions: readonly SubscriptionRecord[]
   readonly inbound: readonly number[]
+}
+
+export interface LocalSession {
+  readonly clientId: string
+  readonly username: string
+  /** It outlives its connection. */
+  readonly isPersistent: boolean
+  readonly isConnected: boolean
+  /** Another node owns it. */
+  readonly isLeaving: boolean
+}
+
+/** By the store id of a publisher's node, 0 for this one: up to here its messages are the former node's to deliver. */
+export type CutsByStore = ReadonlyMap<number, number>
+
+/** Sessions of this node, for their way between nodes. */
+export interface SessionHouse {
+  find(clientId: string): LocalSession | undefined
+  /** Those that are connected first. */
+  all(): Iterable<LocalSession>
+  /**
+   * Ends its connection. The session goes on collecting and counts as leaving; undefined: there is none any more, because
+   * it was to end with its connection, or ended because the new one wants a clean start.
+   */
+  leave(clientId: string, isClean: boolean): SessionState | undefined
+  /** It does not leave after all. */
+  stay(clientId: string): void
+  /** Takes up a session of another node, without a connection. */
+  adopt(state: SessionState): void
+  /** Forgets it, when another node has it. */
+  end(clientId: string): void
+  /** Its client gets nothing but QoS 0 until `release`. */
+  await(clientId: string): void
+  split(clientId: string, cuts: CutsByStore): void
+  release(clientId: string): void
+  /**
+   * Appends what a leaving session still has to get under the stream of its new node, then forgets the session, or
+   * `keeps` it. Resolves with the last sequence number when it is durable; 0: nothing was appended.
+   */
+  handOver(clientId: string, node: string, storeId: number, cuts: CutsByStore, keeps: boolean): Promise<number>
+  /** Client ids of sessions that are not here, for which something was handed over. */
+  strays(): Iterable<string>
+  /** Appends that under the stream of another node; undefined: the session is here now. Resolves as `handOver`. */
+  sendOn(clientId: string, node: string | undefined): Promise<number>
+  /** Nobody wants it any more. */
+  drop(clientId: string): void
 }

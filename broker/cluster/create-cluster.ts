@@ -23,7 +23,13 @@ export function createCluster({ node, config, store, recovered, counts, log }: C
   let meeting: RunningMeeting | undefined
   return {
     routing,
-    moves: { claim: async () => ({ epoch: 0 }), ended: () => {} },
+    moves: {
+      claim: async () => ({ refused: undefined, done: () => {} }),
+      ended: () => {},
+      arrived: () => {},
+      strayed: () => {},
+      giveAway: async () => 0,
+    },
     wills: { put: () => {}, delete: () => {}, take: async () => true },
     async start(house) {
       meeting = await createMeeting({

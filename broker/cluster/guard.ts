@@ -99,8 +99,8 @@ export class Guard {
     this.#counters.set(run, counter)
     try {
       this.#incoming.emit('messageBuffer', channel, packet)
-    } catch (error) {
-      this.#options.onRefused(error instanceof Error ? error.message : 'content')
+    } catch {
+      this.#options.onRefused('content')
     }
   }
 

@@ -168,7 +168,7 @@ export class Inbox {
   }
 
   async #takeMessages(id: string, bytes: number, entry: MessagesEntry): Promise<void> {
-    const { house, log, took, repeated } = this.#parts
+    const { house, log, meeting, took, repeated } = this.#parts
     const { storeId } = entry.from
     let upTo = this.#taken.get(storeId) ?? 0
     if (entry.after > Math.max(upTo, entry.base)) {
@@ -186,7 +186,11 @@ export class Inbox {
         if (this.#stopped || this.#failed) return
       }
       const received = { ...message, origin: message.origin ?? { storeId, sequence } }
-      if (received.retain && received.via === undefined) applyRetained(house.store, received)
+      const kept =
+        received.retain && received.via === undefined
+          ? applyRetained(house.store, received, meeting.self.storeId)
+          : undefined
+      if (kept !== undefined) delivered.push(kept)
       delivered.push(house.deliver(received))
       upTo = sequence
     }

@@ -35,8 +35,9 @@ export class InterestTable {
     return this.#exact.size + this.#wild.size
   }
 
-  filtersOf(node: string): IterableIterator<string> {
-    return (this.#told.get(node) ?? new Map<string, string>()).keys()
+  /** What this node told. What changes meanwhile may or may not be among it. */
+  entriesOf(node: string): IterableIterator<readonly [filter: string, value: string]> {
+    return (this.#told.get(node) ?? new Map<string, string>()).entries()
   }
 
   /** False: no value of ours; nothing changed. */
@@ -70,7 +71,7 @@ export class InterestTable {
   }
 
   forget(node: string): void {
-    for (const filter of [...this.filtersOf(node)]) this.set(node, filter, '')
+    for (const [filter] of [...this.entriesOf(node)]) this.set(node, filter, '')
     this.#told.delete(node)
   }
 

@@ -157,8 +157,9 @@ export class Link extends EventEmitter<{ up: []; down: [] }> {
   #goDown(why: string): void {
     if (!this.#isUp) return
     this.#isUp = false
-    // A blocking read would wait for a Redis that is not there.
-    for (const reader of this.#readers) cut(reader)
+    // A blocking read would wait for a Redis that is not there; and one connection that was sent to another server
+    // (a new master, a moved slot) must not leave the others behind at the old one.
+    for (const redis of [...this.#readers, ...this.#all]) cut(redis)
     if (!this.#closed) this.#options.log.warn({ error: why }, 'redis is away')
     this.emit('down')
   }

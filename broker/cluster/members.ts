@@ -21,7 +21,7 @@ export class Members {
   #foreign: readonly string[] = []
   #hasJoined = false
   #renewedAt = Number.NEGATIVE_INFINITY
-  /** Leases may be missing because Redis lost its data, until everybody had the time to renew. */
+  /** After Redis was away leases may be missing, until everybody had the time to renew. */
   #trustedFrom = 0
 
   constructor(self: Member, lease: Lease, log: PluginLog, tell: (event: MemberEvent, member: Member) => void) {
@@ -53,7 +53,7 @@ export class Members {
 
   /** When Redis is back, and at the start. Rejects with OrioleError when this node may not join. */
   async enter(redis: Redis): Promise<void> {
-    this.#trustedFrom = performance.now() + leaseMs
+    if (this.#hasJoined) this.#trustedFrom = performance.now() + leaseMs
     await this.renew(redis)
   }
 

@@ -11,6 +11,7 @@ import { LiveMessages } from './live-messages.ts'
 import type { Meeting } from './meeting.ts'
 import { OwnInterest } from './own-interest.ts'
 import { RemoteInterest } from './remote-interest.ts'
+import { Undecided } from './undecided.ts'
 
 /** A start waits no longer for what the other nodes want. */
 const loadMs = 5_000
@@ -32,6 +33,7 @@ export class RedisRouting implements Routing {
   readonly #handlers = new Map<string, ItemHandler>()
   /** All nodes that are known: for retained messages. */
   #everyone: RemoteRoute | undefined
+  #undecided: Undecided | undefined
   #entered: Entered | undefined
   #inbox: Inbox | undefined
 
@@ -58,8 +60,19 @@ export class RedisRouting implements Routing {
     const live = new LiveMessages(meeting)
     this.#entered = { meeting, own, remote, live }
     for (const stream of this.#store.streams()) {
-      if (isOutbox(stream)) this.#forwarder(stream.slice(nodeStream('').length), this.#store.lastSequence)
+      const node = stream.slice(nodeStream('').length)
+      if (isOutbox(stream) && isNode(node)) this.#forwarder(node, this.#store.lastSequence)
     }
+    this.#undecided = new Undecided(
+      {
+        store: this.#store,
+        log: this.#log,
+        decide: (message) => this.#decide(message),
+        decided: (sequence, nodes) => this.whenForwarded(sequence, nodes, ignore),
+      },
+      recovered.marks,
+    )
+    void remote.loaded().then(() => this.#undecided?.close())
     this.#inbox = new Inbox(
       {
         meeting,
@@ -112,6 +125,7 @@ export class RedisRouting implements Routing {
   }
 
   route(message: Message): RemoteRoute | undefined {
+    if (this.#undecided?.isOpen === true) return this.#undecided.take(message)
     if (message.retain) return this.#everyone
     const match = this.#table.match(message.topic)
     return message.qos === 0 ? match.qos0 : match.acknowledged
@@ -131,16 +145,30 @@ export class RedisRouting implements Routing {
   }
 
   whenForwarded(sequence: number, nodes: readonly string[], done: () => void): void {
+    if (this.#undecided !== undefined && nodes.some((node) => this.#undecided?.isUndecided(node))) {
+      done()
+      return
+    }
     if (nodes.length === 1) {
       this.#forwarder(nodes[0]!).forward(sequence, done)
       return
     }
     let left = nodes.length
+    if (left === 0) done()
     const oneDone = (): void => {
       left -= 1
       if (left === 0) done()
     }
     for (const node of nodes) this.#forwarder(node).forward(sequence, oneDone)
+  }
+
+  /** What was published here before it was known who wants it. */
+  #decide(message: Message): readonly string[] {
+    const match = this.#table.match(message.topic)
+    const route = message.retain ? this.#everyone : match.acknowledged
+    const nodes = [...(route?.stored ?? [])]
+    if (route !== undefined && nodes.length > 0) this.#store.append(message, route.streams)
+    return nodes
   }
 
   #listen(meeting: Meeting): void {
@@ -205,3 +233,10 @@ export class RedisRouting implements Routing {
     this.#counts.clusterReceived[way] += messages
   }
 }
+
+/** There are streams that are no node's (undecided.ts). */
+function isNode(name: string): boolean {
+  return /^[A-Za-z0-9_-]+$/.test(name)
+}
+
+function ignore(): void {}

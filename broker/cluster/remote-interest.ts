@@ -160,8 +160,12 @@ export class RemoteInterest {
     const key = this.#meeting.key('interest', node)
     const before = parseMeta(await redis.hget(key, metaField))
     const live = this.#meeting.live().find((member) => member.node === node)
-    // Whoever is away may never have held a filter; whoever is there writes at least that it has none.
-    if (before === undefined) return live === undefined
+    if (before === undefined) {
+      // Whoever is there writes it anew. For whoever is away, those do who know: Redis lost it.
+      if (live !== undefined) return false
+      if (copy.run !== '') await this.#restore(node, copy)
+      return true
+    }
     if (live !== undefined && live.run !== before.run) return false
     if (before.run === copy.run && before.generation === copy.generation && before.number === copy.number) return true
     const seen = new Set<string>()
@@ -190,6 +194,23 @@ export class RemoteInterest {
     return true
   }
 
+  /** Unless it is there by now. All who know write the same. */
+  async #restore(node: string, copy: Copy): Promise<void> {
+    const { redis } = this.#meeting
+    const fresh = this.#meeting.key('interest', node, this.#meeting.self.run)
+    const meta = `${copy.run} ${copy.generation} ${copy.number}`
+    let fields = new Map([[metaField, meta]])
+    await redis.del(fresh)
+    for (const [filter, value] of this.#table.entriesOf(node)) {
+      fields.set(filter, value)
+      if (fields.size < pageFields) continue
+      await redis.hset(fresh, fields)
+      fields = new Map([[metaField, meta]])
+    }
+    await redis.hset(fresh, fields)
+    if ((await redis.renamenx(fresh, this.#meeting.key('interest', node))) === 0) await redis.del(fresh)
+  }
+
   #takeField(node: string, filter: string, value: string, seen: Set<string>): void {
     if (filter === metaField) return
     seen.add(filter)
@@ -198,7 +219,7 @@ export class RemoteInterest {
 
   async #dropUnseen(node: string, seen: ReadonlySet<string>): Promise<void> {
     let turn = 0
-    for (const filter of [...this.#table.filtersOf(node)]) {
+    for (const [filter] of [...this.#table.entriesOf(node)]) {
       if (!seen.has(filter)) this.#table.set(node, filter, '')
       turn += 1
       if (turn % pageFields === 0) await new Promise((resolve) => setImmediate(resolve))

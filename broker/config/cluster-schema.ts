@@ -36,8 +36,8 @@ export const redisSchema = z
       .describe('true, or its files'),
   })
   .superRefine((redis, { addIssue }) => {
-    const problem = (path: PropertyKey, message: string): void =>
-      addIssue({ code: 'custom', path: [path], message, continue: true })
+    const problem = (path: PropertyKey | readonly PropertyKey[], message: string): void =>
+      addIssue({ code: 'custom', path: [path].flat(), message, continue: true })
     const ways = (['url', 'host', 'path', 'sentinels', 'nodes'] as const).filter((way) => redis[way] !== undefined)
     for (const way of ways.slice(1)) problem(way, `there is "${ways[0]}" already; keep one of the two`)
     if (redis.port !== undefined && ways[0] !== undefined && ways[0] !== 'host') {
@@ -52,8 +52,9 @@ export const redisSchema = z
       problem('url', 'is not redis://host:port or rediss://host:port; a Unix socket goes into path')
     }
     const isSafe = redis.password !== undefined || hasTls(redis.tls, url) || (url?.password ?? '') !== ''
-    for (const { way, host } of hostsOf(redis, url)) {
-      if (isSafe || isLoopback(host)) continue
+    // A password or TLS counts for all of them.
+    for (const { way, host } of isSafe ? [] : hostsOf(redis, url)) {
+      if (isLoopback(host)) continue
       problem(
         way,
         `${host} is not loopback, and whoever reaches it could read and delete messages; set password or tls`,
@@ -90,15 +91,14 @@ export const clusterSchema = z.strictObject({
 export type ClusterConfig = z.infer<typeof clusterSchema>
 export type RedisConfig = z.infer<typeof redisSchema>
 
-type Way = 'url' | 'host' | 'sentinels' | 'nodes'
 type Addresses = Pick<RedisConfig, 'host' | 'sentinels' | 'nodes'>
 
-function hostsOf({ host, sentinels, nodes }: Addresses, url: URL | undefined): { way: Way; host: string }[] {
+function hostsOf({ host, sentinels, nodes }: Addresses, url: URL | undefined): { way: PropertyKey[]; host: string }[] {
   return [
-    ...(url === undefined ? [] : [{ way: 'url' as const, host: url.hostname }]),
-    ...(host === undefined ? [] : [{ way: 'host' as const, host }]),
-    ...(sentinels ?? []).slice(0, 1).map((one) => ({ way: 'sentinels' as const, host: one.host })),
-    ...(nodes ?? []).slice(0, 1).map((one) => ({ way: 'nodes' as const, host: one.host })),
+    ...(url === undefined ? [] : [{ way: ['url'], host: url.hostname }]),
+    ...(host === undefined ? [] : [{ way: ['host'], host }]),
+    ...(sentinels ?? []).map((one, index) => ({ way: ['sentinels', index, 'host'], host: one.host })),
+    ...(nodes ?? []).map((one, index) => ({ way: ['nodes', index, 'host'], host: one.host })),
   ]
 }
 

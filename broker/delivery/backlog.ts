@@ -1,8 +1,9 @@
 // Reads what a session missed from the log, and finds for each message the terms of its subscriptions.
 import type { Message } from '../message.ts'
 import { parseShare, topicMatches } from '../protocol/topics.ts'
-import { type Gap, privateStream, type StreamPosition } from '../store/store.ts'
+import { arrivalStream, type Gap, privateStream, type StreamPosition } from '../store/store.ts'
 import { type Delivery, deliver, mergeTerms, type Terms, termsOf } from './delivery.ts'
+import { isFormers, isHandedOver, parseHandedOver } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Session } from './session.ts'
@@ -31,12 +32,16 @@ export function nextReadMessages(limit: number, { deliveries }: Backlog, most: n
   return bytes * 2 > readBytes ? limit : Math.min(limit * 2, most)
 }
 
+export interface Range {
+  readonly after: number
+  readonly upTo: number
+  readonly limit: number
+  /** Only what another node handed over. */
+  readonly isArrived?: boolean
+}
+
 /** Reads at most `limit` messages above `after` and not above `upTo`. */
-export async function readBacklog(
-  house: DeliveryHouse,
-  session: Session,
-  range: { readonly after: number; readonly upTo: number; readonly limit: number },
-): Promise<Backlog> {
+export async function readBacklog(house: DeliveryHouse, session: Session, range: Range): Promise<Backlog> {
   const known = session.outbox.window.knownSequences()
   const read = await house.store.read(positionsOf(session, range), range.limit, known)
   const deliveries: Delivery[] = []
@@ -52,6 +57,7 @@ export async function readBacklog(
 
 /** The delivery of a message of the log to this session; undefined when no subscription of it wants the message now. */
 export function fromLog(house: DeliveryHouse, session: Session, outgoing: Outgoing): Delivery | undefined {
+  if (isFormers(session.cuts, outgoing)) return undefined
   const found = termsInLog(session, outgoing)
   if (found === undefined) return undefined
   // By QoS 0 it was given to who was connected then.
@@ -67,7 +73,7 @@ export function owed(house: DeliveryHouse, session: Session, message: Message, s
   const outgoing = new Outgoing(message, sequence)
   // Sent it was, also if one of its subscriptions replaced another after it was published.
   const found = termsInLog(session, outgoing, true)
-  const isRetained = message.via !== undefined && parseShare(message.via) === undefined
+  const isRetained = message.via !== undefined && !isHandedOver(message.via) && parseShare(message.via) === undefined
   const terms = { retain: isRetained, subscriptionIds: undefined, ...found?.terms, qos }
   const delivery = { outgoing, ...terms, share: found?.share }
   return deliver(house, session, outgoing, terms, found?.share) ?? delivery
@@ -81,6 +87,7 @@ interface FoundTerms {
 }
 
 function termsInLog(session: Session, { message, sequence }: Outgoing, wasSent = false): FoundTerms | undefined {
+  if (isHandedOver(message.via)) return handedOverTerms(session, message, message.via)
   if (message.via !== undefined) return privateTerms(session, message, message.via)
   let terms: Terms | undefined
   let kept = false
@@ -102,11 +109,33 @@ function privateTerms(session: Session, message: Message, via: string): FoundTer
   return { terms: { ...terms, retain: true }, share: undefined, kept: false }
 }
 
-function positionsOf(
-  session: Session,
-  { after, upTo }: { readonly after: number; readonly upTo: number },
-): StreamPosition[] {
-  const positions: StreamPosition[] = [{ stream: privateStream(session.clientId), after, upTo }]
+/**
+ * It was granted where it came from, also if the client has not subscribed here. What is withheld from all of its
+ * subscriptions now is withheld.
+ */
+function handedOverTerms(session: Session, message: Message, via: string): FoundTerms | undefined {
+  const handed = parseHandedOver(via)
+  if (handed === undefined) return undefined
+  const own = handed.via === undefined ? undefined : session.subscriptions.get(handed.via)
+  const matching = own === undefined ? session.subscriptions.values() : [own]
+  let isMatched = false
+  let terms: Terms | undefined
+  for (const subscription of matching) {
+    if (own === undefined && subscription.share !== undefined) continue
+    if (!topicMatches(subscription.filter, message.topic)) continue
+    isMatched = true
+    terms = mergeTerms(terms, termsOf(subscription, message))
+  }
+  if (isMatched && terms === undefined) return undefined
+  const { qos, retain } = handed
+  const share = own?.share === undefined ? undefined : own
+  return { terms: { qos, retain, subscriptionIds: terms?.subscriptionIds }, share, kept: true }
+}
+
+function positionsOf(session: Session, { after, upTo, isArrived }: Range): StreamPosition[] {
+  const arrived = { stream: arrivalStream(session.clientId), after, upTo }
+  if (isArrived === true) return [arrived]
+  const positions: StreamPosition[] = [arrived, { stream: privateStream(session.clientId), after, upTo }]
   for (const subscription of session.subscriptions.values()) {
     if (!subscription.readsAfter(after)) continue
     const { filter, queueing, record } = subscription

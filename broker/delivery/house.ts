@@ -16,6 +16,8 @@ export interface DeliveryHouse {
   readonly log: PluginLog
   /** Every message with a sequence number up to here is durable and was offered to all connected sessions. */
   readonly fedSequence: number
+  /** Other nodes may hand over messages for sessions of this one. */
+  readonly mayArrive: boolean
   /** Appends a message to the private stream of one session, for its subscription `via`; the sequence number. */
   keepForOne(message: Message, session: Session, via: string): number
   /** The session's cursor moved: it is written within 200 ms. */

@@ -5,16 +5,18 @@
 // feed without a gap. Order is kept throughout: unacknowledged first, then the log, then live (MQTT-4.6.0-5, -6).
 import { errorText } from '../errors.ts'
 import { reason } from '../protocol/reason-codes.ts'
-import type { Cursor } from '../store/store.ts'
-import { type Backlog, firstReadMessages, nextReadMessages, owed, readBacklog } from './backlog.ts'
+import type { Cursor, InflightRecord } from '../store/store.ts'
+import { type Backlog, firstReadMessages, nextReadMessages, readBacklog } from './backlog.ts'
 import type { Delivery } from './delivery.ts'
-import { Fifo } from './fifo.ts'
 import { Gaps } from './gaps.ts'
+import { isFormers } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
 import type { Link } from './link.ts'
+import { passOnShared } from './pass-on.ts'
+import { Redelivery } from './redelivery.ts'
 import { RetainedWalks } from './retained-walks.ts'
 import type { Session } from './session.ts'
-import { firstSequence, sizeOf } from './waiting.ts'
+import { Waiting } from './waiting.ts'
 import { type Inflight, Window } from './window.ts'
 
 /** At most this many messages for each read of the log, or as many as the window takes. */
@@ -26,13 +28,11 @@ export class Outbox {
   readonly #session: Session
   readonly #walks: RetainedWalks
   #link: Link | undefined
-  /** Sent on an earlier connection and not acknowledged: to be sent again, before all else. The next one is the last. */
-  #resend: Inflight[] = []
+  readonly #redelivery: Redelivery
   /** Read from the log, waiting for the window. */
-  readonly #backlog = new Fifo<Delivery>()
+  readonly #backlog = new Waiting()
   /** Live messages, waiting for the window; above `#liveMaxBytes` they are left to the log, or the client is cut. */
-  readonly #live = new Fifo<Delivery>()
-  #liveBytes = 0
+  readonly #live = new Waiting()
   /** True: between `#readUpTo` and the live feed messages are missing; they are in the log. Always so while offline. */
   #behind = true
   #reading = false
@@ -43,6 +43,10 @@ export class Outbox {
   #readUpTo: number
   /** Something is read from or written to disk that must come first; nothing is sent meanwhile. */
   #gated = false
+  /** Another node is handing over what comes before all else. */
+  #awaited = false
+  /** What was handed over is read first: up to here it was. Undefined: it was read to its end. */
+  #arrivedUpTo: number | undefined
   /** What fell off the session's queues and the client was not told. */
   #gaps: Gaps | undefined
   /** What was found missing up to here is counted. */
@@ -54,6 +58,7 @@ export class Outbox {
     this.window = new Window(session.persistent)
     this.#readUpTo = house.fedSequence
     this.#walks = new RetainedWalks(house, session)
+    this.#redelivery = new Redelivery(house, session, this.window)
   }
 
   get link(): Link | undefined {
@@ -70,9 +75,41 @@ export class Outbox {
   attach(link: Link): void {
     this.#link = link
     this.#behind = this.#session.persistent
-    this.#resend = this.window.unacknowledged().reverse()
-    const unknown = this.#resend.filter((entry) => !entry.released && entry.delivery === undefined)
-    if (unknown.length > 0) this.#loadThenPump(link, unknown)
+    this.#arrivedUpTo = this.#house.mayArrive && this.#session.persistent ? this.#readUpTo : undefined
+    this.#gated = this.#awaited
+    if (!this.#awaited) this.#begin(link)
+  }
+
+  /** Nothing but QoS 0 is sent until `haveArrived`. */
+  awaitArrivals(): void {
+    this.#awaited = true
+  }
+
+  /** What another node handed over is there, or is no longer waited for. */
+  haveArrived(): void {
+    if (!this.#awaited) return
+    this.#awaited = false
+    this.#gated = false
+    if (this.#link !== undefined) this.#begin(this.#link)
+  }
+
+  /** A message that its former node sent, and that was not acknowledged. False: its packet identifier is in use here. */
+  owe(record: InflightRecord): boolean {
+    if (this.window.get(record.packetId) !== undefined || (this.#link !== undefined && !this.#awaited)) return false
+    this.window.recover({ position: 0, done: [], inflight: [record] })
+    this.#house.store.putCursor(this.#session.clientId, this.cursor())
+    return true
+  }
+
+  /** Another node has all that was sent, and what lies in the log up to here. */
+  leaveBehind(upTo: number): void {
+    this.window.clear()
+    this.#readUpTo = upTo
+    this.#house.store.putCursor(this.#session.clientId, this.cursor())
+  }
+
+  #begin(link: Link): void {
+    if (this.#redelivery.begin()) this.#loadThenPump(link)
     else this.pump()
   }
 
@@ -85,14 +122,14 @@ export class Outbox {
     this.#gated = false
     this.#reading = false
     this.#collecting = false
-    this.#resend = []
-    this.#passOnShared()
+    this.#redelivery.end()
+    passOnShared(this.#house, this.#session, this.window, [this.#backlog, this.#live])
     const cursor = this.cursor(held)
     this.#readUpTo = cursor.position
     this.#behind = true
     if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, cursor)
     this.#backlog.clear()
-    this.#clearLive()
+    this.#live.clear()
   }
 
   /** A message of the live feed that concerns this session, which is connected. */
@@ -106,6 +143,7 @@ export class Outbox {
       this.pass(delivery.outgoing.sequence)
       return
     }
+    if (isFormers(this.#session.cuts, delivery.outgoing)) return this.pass(delivery.outgoing.sequence)
     if (this.#behind && !this.#collecting) return
     if (!this.#behind && !this.#waiting && this.#mayAdd(link)) {
       const packetId = this.window.add(delivery)
@@ -114,8 +152,7 @@ export class Outbox {
       return
     }
     this.#live.push(delivery)
-    this.#liveBytes += sizeOf(delivery)
-    if (this.#liveBytes > this.#liveMaxBytes) this.#overflow(link)
+    if (this.#live.bytes > this.#liveMaxBytes) this.#overflow(link)
     else if (this.#live.length === 1) this.pump()
   }
 
@@ -136,7 +173,7 @@ export class Outbox {
   acknowledged(packetId: number, qos: 1 | 2): boolean {
     const entry = this.window.remove(packetId, qos)
     if (entry === undefined) return false
-    this.#forgetResend(entry)
+    this.#redelivery.forget(entry)
     this.#gaps?.confirmed(entry)
     if (this.#session.persistent) this.#house.markMoved(this.#session)
     if (entry.delivery !== undefined) this.#told(entry.delivery)
@@ -148,7 +185,7 @@ export class Outbox {
   received(packetId: number): boolean {
     const entry = this.window.release(packetId)
     if (entry === undefined) return false
-    this.#forgetResend(entry)
+    this.#redelivery.forget(entry)
     this.#gaps?.confirmed(entry)
     if (entry.delivery !== undefined) this.#told(entry.delivery)
     entry.delivery = undefined
@@ -183,7 +220,7 @@ export class Outbox {
   /** How far the session has come: what the store must keep of it. Not past what the client must still be told. */
   cursor(held = this.#heldAt()): Cursor {
     const seen = this.#behind ? this.#readUpTo : this.#house.fedSequence
-    return this.window.cursor(Math.min(seen, held, firstSequence(this.#backlog) - 1, firstSequence(this.#live) - 1))
+    return this.window.cursor(Math.min(seen, held, this.#backlog.firstSequence - 1, this.#live.firstSequence - 1))
   }
 
   #heldAt(): number {
@@ -202,7 +239,7 @@ export class Outbox {
   }
 
   get #waiting(): boolean {
-    return this.#gated || this.#live.length > 0 || this.#backlog.length > 0 || this.#resend.length > 0
+    return this.#gated || this.#live.length > 0 || this.#backlog.length > 0 || this.#redelivery.length > 0
   }
 
   #mayAdd(link: Link): boolean {
@@ -214,32 +251,19 @@ export class Outbox {
     return delivery.qos === 2 && this.#session.persistent
   }
 
-  /** False: some must still wait. They count against the window, because the client may take fewer than before. */
+  /** False: some must still wait. */
   #sendUnacknowledged(link: Link): boolean {
-    while (this.#link === link) {
-      const entry = this.#resend[this.#resend.length - 1]
-      if (entry === undefined) return true
-      const outstanding = this.window.size - this.#resend.length
-      if (!link.hasRoom || (!entry.released && outstanding >= link.window)) return false
-      this.#resend.pop()
+    while (this.#link === link && this.#redelivery.length > 0) {
+      const entry = this.#redelivery.take(link)
+      if (entry === undefined) return false
       this.#sendAgain(link, entry)
     }
-    return false
-  }
-
-  /** It was acknowledged, or received, before it was sent again. */
-  #forgetResend(entry: Inflight): void {
-    if (this.#resend.length > 0) this.#resend = this.#resend.filter((other) => other !== entry)
+    return this.#link === link
   }
 
   #next(link: Link, mayAdd: () => boolean): Delivery | undefined {
     if (this.#backlog.length > 0) return mayAdd() ? this.#backlog.shift() : undefined
-    if (!this.#behind && this.#live.length > 0) {
-      if (!mayAdd()) return undefined
-      const delivery = this.#live.shift()
-      if (delivery !== undefined) this.#liveBytes -= sizeOf(delivery)
-      return delivery
-    }
+    if (!this.#behind && this.#live.length > 0) return mayAdd() ? this.#live.shift() : undefined
     return this.#walks.take(link, mayAdd, () => this.pump())
   }
 
@@ -302,17 +326,10 @@ export class Outbox {
     })
   }
 
-  #loadThenPump(link: Link, entries: readonly Inflight[]): void {
+  #loadThenPump(link: Link): void {
     this.#gated = true
     const load = async (): Promise<void> => {
-      const messages = await this.#house.store.readExact(entries.map((entry) => entry.sequence))
-      if (this.#link !== link) return
-      for (const [index, entry] of entries.entries()) {
-        const message = messages[index]
-        if (message === undefined) this.window.drop(entry)
-        else entry.delivery = owed(this.#house, this.#session, message, entry.sequence, entry.qos)
-      }
-      this.#resend = this.#resend.filter((entry) => this.window.has(entry))
+      if (!(await this.#redelivery.load(() => this.#link === link))) return
       this.#gated = false
       this.pump()
     }
@@ -320,21 +337,27 @@ export class Outbox {
   }
 
   async #read(link: Link): Promise<void> {
+    const isArrived = this.#arrivedUpTo !== undefined
     this.#reading = true
-    this.#collecting = true
+    this.#collecting = !isArrived
     const upTo = this.#house.fedSequence
     const limit = this.#readLimit
-    const after = this.#readUpTo
+    const after = this.#arrivedUpTo ?? this.#readUpTo
     try {
-      const read = await readBacklog(this.#house, this.#session, { after, upTo, limit })
+      const read = await readBacklog(this.#house, this.#session, { after, upTo, limit, isArrived })
       if (this.#link !== link) return
       this.#reading = false
       for (const delivery of read.deliveries) this.#backlog.push(delivery)
+      if (isArrived) {
+        this.#arrivedUpTo = read.end ? undefined : read.upTo
+        this.pump()
+        return
+      }
       this.#readUpTo = read.upTo
       this.#readLimit = nextReadMessages(limit, read, Math.max(readMessages, link.window))
       if (read.skipped > 0) this.#foundMissing(read, after)
       if (read.end && this.#collecting) this.#behind = false
-      else this.#clearLive()
+      else this.#live.clear()
       this.#collecting = false
       this.pump()
     } catch (error) {
@@ -367,33 +390,11 @@ export class Outbox {
       return
     }
     if (!this.#behind) {
-      this.#readUpTo = Math.min(this.#house.fedSequence, firstSequence(this.#live) - 1)
+      this.#readUpTo = Math.min(this.#house.fedSequence, this.#live.firstSequence - 1)
       this.#behind = true
     }
-    this.#clearLive()
+    this.#live.clear()
     this.#collecting = false
     this.pump()
-  }
-
-  #clearLive(): void {
-    this.#live.clear()
-    this.#liveBytes = 0
-  }
-
-  /**
-   * Messages of shared subscriptions that this client did not acknowledge go to other members. QoS 2 that was begun
-   * stays, because only the same client can end it (MQTT-4.8.2-4, -5).
-   */
-  #passOnShared(): void {
-    for (const { packetId, delivery } of this.window.unacknowledged()) {
-      if (delivery?.share === undefined || delivery.qos !== 1) continue
-      if (this.#house.passOn(delivery, this.#session)) this.window.remove(packetId, 1)
-    }
-    for (const waiting of [this.#backlog, this.#live]) {
-      for (const delivery of waiting) {
-        if (delivery.share === undefined || !this.#house.passOn(delivery, this.#session)) continue
-        this.window.markDone(delivery.outgoing.sequence)
-      }
-    }
   }
 }

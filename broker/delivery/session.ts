@@ -1,5 +1,6 @@
 // A session: who owns it, what it subscribed to, what it still has to get. It outlives its connections (MQTT 4.1).
 import type { SessionRecord } from '../store/store.ts'
+import type { Cuts } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
 import { Outbox } from './outbox.ts'
 import type { Subscription } from './subscription.ts'
@@ -19,6 +20,10 @@ export class Session {
   expiryS: number
   /** When the connection ended, in milliseconds since 1970; undefined while connected. */
   disconnectedAt: number | undefined
+  /** How far the node that it came from is responsible; undefined: it did not come from another one. */
+  cuts: Cuts | undefined
+  /** Another node owns it, and this one still collects for it. */
+  isLeaving = false
   /** It ended: expired, replaced by a clean start, or removed. */
   ended = false
 

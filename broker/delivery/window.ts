@@ -120,6 +120,11 @@ export class Window {
     if (cursor.done.length > 0) this.#acknowledged = new Set(cursor.done)
   }
 
+  /** None of them is this session's any more. */
+  clear(): void {
+    this.#entries.clear()
+  }
+
   /** It will not be sent again: its message is gone from the log. */
   drop(entry: Inflight): void {
     if (this.has(entry)) this.remove(entry.packetId, entry.qos)

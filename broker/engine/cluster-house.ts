@@ -1,5 +1,6 @@
 // What other nodes may ask of this one: who holds which filter, and to deliver what was published elsewhere.
 import type { ClusterHouse, LocalGroup, LocalInterest } from '../cluster/cluster.ts'
+import { isHandedOver } from '../delivery/handed-over.ts'
 import type { Subscription } from '../delivery/subscription.ts'
 import type { Origin } from '../protocol/host.ts'
 import { reason } from '../protocol/reason-codes.ts'
@@ -26,7 +27,9 @@ export function makeClusterHouse(
       const route = router.find(filter)
       return route && interestOf(route)
     },
+    sessions: reception.moving,
     deliver(message) {
+      if (isHandedOver(message.via)) return reception.takeHandedOver(message)
       return new Promise((resolve, reject) => {
         dispatcher.deliver(message, origin, (error) => (error === undefined ? resolve() : reject(error)))
       })

@@ -12,6 +12,7 @@ import type { Origin } from '../protocol/host.ts'
 import { parseShare } from '../protocol/topics.ts'
 import type { Route, Router } from '../router/router.ts'
 import { privateStream } from '../store/store.ts'
+import { afterHeld } from './after-held.ts'
 import { type Departure, Departures, outboundStreams, type Plan } from './departures.ts'
 import { pickShared } from './pick-shared.ts'
 
@@ -31,14 +32,6 @@ interface Publication {
   readonly picked: readonly Picked[] | undefined
   /** Subscriptions with a higher number were made after it came. */
   readonly newest: number
-}
-
-/** Who gets it. */
-interface Wanted {
-  readonly routes: readonly Route<Subscription>[]
-  readonly picked: readonly Subscription[] | undefined
-  /** Undefined: nobody on another node. */
-  readonly plan: Plan | undefined
 }
 
 interface Picked {
@@ -71,28 +64,35 @@ export class Dispatcher {
    * Appends what somebody wants and is not here, feeds those who are. `published` is called at once when nothing has to
    * be stored, else after the commit; after an error nobody gets the message.
    */
-  publish(message: Message, origin: Origin = this.#internal, published: Published): void {
+  publish(given: Message, origin: Origin = this.#internal, published: Published): void {
+    const message = given.retain && this.#departures !== undefined ? afterHeld(given, this.#house.store) : given
     const routes = this.#router.match(message.topic)
     const plan = this.#departures?.plan(message, routes)
     const picked = plan === undefined ? pickShared(routes, message) : plan.picked
-    this.#dispatch(message, { routes, picked, plan }, origin, published)
+    this.#dispatch(message, routes, picked, plan, origin, published)
   }
 
   /** The same for a message of another node: for the receivers here alone, and retained messages are not looked at. */
   deliver(message: Message, origin: Origin, published: Published): void {
     const { via, ...own } = message
     if (via === undefined) {
-      const wanted = { routes: this.#router.match(own.topic), picked: undefined, plan: undefined }
-      this.#dispatch(message, wanted, origin, published)
+      this.#dispatch(message, this.#router.match(own.topic), undefined, undefined, origin, published)
       return
     }
     const group = parseShare(via)
     const member = group && this.#router.find(group.filter)?.groups?.get(group.share)?.pick(own)
-    const wanted = { routes: [], picked: member && [member], plan: undefined }
-    this.#dispatch(own, wanted, origin, published)
+    this.#dispatch(own, [], member && [member], undefined, origin, published)
   }
 
-  #dispatch(message: Message, { routes, picked, plan }: Wanted, origin: Origin, published: Published): void {
+  /** `picked`: the members of groups that get it. `plan`: undefined: nobody on another node. */
+  #dispatch(
+    message: Message,
+    routes: readonly Route<Subscription>[],
+    picked: readonly Subscription[] | undefined,
+    plan: Plan | undefined,
+    origin: Origin,
+    published: Published,
+  ): void {
     const { store, counts } = this.#house
     const streams = message.qos === 0 ? undefined : streamsOf(routes)
     if (store.isFull && mustBeStored(message, streams, picked, plan)) {

@@ -1,4 +1,5 @@
 // Where connections arrive and leave: admission, takeover, sessions and wills; the house that they live in.
+import type { Cluster } from '../cluster/cluster.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import type { Session } from '../delivery/session.ts'
@@ -14,7 +15,8 @@ import type { Recovered } from '../store/store.ts'
 import { Admission } from './admission.ts'
 import type { BrokerParts } from './broker.ts'
 import type { Dispatcher, Published } from './dispatcher.ts'
-import { Sessions } from './sessions.ts'
+import { MovingSessions } from './moving-sessions.ts'
+import { ofAnotherUser, Sessions } from './sessions.ts'
 import { Wills } from './wills.ts'
 
 export type ClientEvent = 'client' | 'clientReady' | 'clientDisconnect' | 'ping' | 'connackSent'
@@ -29,6 +31,11 @@ export interface Audience {
   changed(connected: number): void
 }
 
+const supersededElsewhere: Refusal = {
+  refused: reason.serverUnavailable,
+  because: 'a later connection came to another node',
+}
+
 export class Reception implements ConnectionHost, DeliveryHouse {
   readonly limits
   readonly hooks
@@ -38,6 +45,8 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   readonly #cluster
   readonly sessions: Sessions
   readonly wills: Wills
+  readonly moving: MovingSessions
+  readonly mayArrive: boolean
   readonly #dispatcher: Dispatcher
   readonly #admission: Admission
   /** All that were accepted, with CONNECT or without. */
@@ -57,8 +66,17 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#cluster = parts.cluster
     this.#dispatcher = dispatcher
     this.#admission = new Admission(parts.limits)
-    this.sessions = new Sessions(this, router)
+    this.mayArrive = parts.cluster !== undefined
+    this.sessions = new Sessions(this, router, (clientId) => parts.cluster?.moves.ended(clientId))
     this.wills = new Wills({ ...parts, publish: (message) => this.publish(message, undefined, ignore) })
+    this.moving = new MovingSessions({
+      house: this,
+      sessions: this.sessions,
+      wills: this.wills,
+      dispatcher,
+      isConnected: (clientId) => this.#byClientId.has(clientId),
+      takeOver: (clientId) => this.#takeOver(clientId),
+    })
   }
 
   enter(audience: Audience): void {
@@ -114,13 +132,46 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#admission.loginFailed(username, address)
   }
 
+  open(connection: Connection, wish: SessionWish): Opened | Refusal | Promise<Opened | Refusal | undefined> {
+    return this.#cluster === undefined ? this.#open(connection, wish) : this.#claim(this.#cluster, connection, wish)
+  }
+
+  /** A message that another node handed over for one session. */
+  takeHandedOver(message: Message): Promise<void> {
+    const moves = this.#cluster?.moves
+    return this.moving.take(
+      message,
+      (clientId) => moves?.arrived(clientId),
+      (clientId) => moves?.strayed(clientId),
+    )
+  }
+
+  /** One after the other for each client id, and each takes over from the one before, wherever that is. */
+  async #claim({ moves }: Cluster, connection: Connection, wish: SessionWish): Promise<Opened | Refusal | undefined> {
+    const { id } = wish.info
+    const { refused, done } = await moves.claim(wish.info, wish.cleanStart, wish.expiryS)
+    try {
+      if (refused === 'user') return ofAnotherUser
+      if (refused === 'superseded') return supersededElsewhere
+      if (!connection.closed) return this.#open(connection, wish)
+      if (this.sessions.get(id) === undefined) moves.ended(id)
+      return undefined
+    } finally {
+      done()
+    }
+  }
+
+  #takeOver(clientId: string): void {
+    this.#byClientId.get(clientId)?.end(reason.sessionTakenOver, 'another connection took over the session')
+  }
+
   /** One step without a pause: however many connect with one client id, each takes over from the one before. */
-  open(connection: Connection, wish: SessionWish): Opened | Refusal {
+  #open(connection: Connection, wish: SessionWish): Opened | Refusal {
     const refusal = this.sessions.refusal(wish)
     if (refusal !== undefined) return refusal
     const { id } = wish.info
     const hadStored = this.sessions.get(id)?.persistent === true
-    this.#byClientId.get(id)?.end(reason.sessionTakenOver, 'another connection took over the session')
+    this.#takeOver(id)
     // The will of the connection before: silent if its session goes on, published if that ends (MQTT-3.1.3-9).
     const opened = this.sessions.open(wish)
     if (opened.present) this.wills.disarm(id)

@@ -1,4 +1,5 @@
 // All sessions of this node: who owns which, which is connected, which has ended (MQTT 4.1).
+import type { SessionState } from '../cluster/cluster.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import { Session } from '../delivery/session.ts'
 import { Subscription } from '../delivery/subscription.ts'
@@ -13,9 +14,15 @@ import { Sleepers } from './sleepers.ts'
 /** Sleeping sessions that end in one second at most: the others wait for the next. */
 const expiredPerTick = 2_000
 
+export const ofAnotherUser: Refusal = {
+  refused: reason.notAuthorized,
+  because: 'the client id belongs to another user',
+}
+
 export class Sessions {
   readonly #house: DeliveryHouse
   readonly #router: Router<Subscription>
+  readonly #onEnded: (clientId: string) => void
   readonly #byClientId = new Map<string, Session>()
   /** Persistent sessions of each user, oldest first. */
   readonly #byUser = new Map<string, Set<Session>>()
@@ -25,9 +32,11 @@ export class Sessions {
   readonly #startedAt = Date.now()
   #subscriptions = 0
 
-  constructor(house: DeliveryHouse, router: Router<Subscription>) {
+  /** `onEnded`: it ended here, and not because another node has it. */
+  constructor(house: DeliveryHouse, router: Router<Subscription>, onEnded: (clientId: string) => void = ignore) {
     this.#house = house
     this.#router = router
+    this.#onEnded = onEnded
   }
 
   get size(): number {
@@ -70,6 +79,7 @@ export class Sessions {
     if (expiryS === 0) {
       // It was to end with its connection, and the connection ended with the process.
       this.#house.store.deleteSession(clientId)
+      this.#onEnded(clientId)
       return
     }
     if (found.session.disconnectedAt === undefined) this.#house.store.putSession({ ...found.session, disconnectedAt })
@@ -104,7 +114,7 @@ export class Sessions {
   refusal(wish: SessionWish): Refusal | undefined {
     const known = this.get(wish.info.id)
     if (known === undefined || known.username === wish.info.identity.username) return undefined
-    return { refused: reason.notAuthorized, because: 'the client id belongs to another user' }
+    return ofAnotherUser
   }
 
   /** Nobody is connected to the session now. Takes it up, or replaces it at a clean start (MQTT-3.1.2-4, -5). */
@@ -118,7 +128,7 @@ export class Sessions {
       this.setOnline(known, true)
       return { session: known, present: true }
     }
-    if (known !== undefined) this.end(known)
+    if (known !== undefined) this.forget(known)
     const session = new Session(this.#house, {
       clientId: wish.info.id,
       username: wish.info.identity.username,
@@ -148,8 +158,15 @@ export class Sessions {
     return false
   }
 
-  /** Forgets a session and all that was kept for it. */
+  /** Its time is over, or its client left it. */
   end(session: Session): void {
+    if (session.ended) return
+    this.forget(session)
+    this.#onEnded(session.clientId)
+  }
+
+  /** Forgets a session and all that was kept for it. */
+  forget(session: Session): void {
     if (session.ended) return
     session.ended = true
     this.#expiries.clear(session)
@@ -160,6 +177,29 @@ export class Sessions {
     ofUser?.delete(session)
     if (ofUser?.size === 0) this.#byUser.delete(session.username)
     if (session.persistent) this.#house.store.deleteSession(session.clientId)
+  }
+
+  /** A session of another node, which goes on collecting until this one has told all what it subscribes to. */
+  adopt({ session: record, subscriptions, inbound }: SessionState): void {
+    const disconnectedAt = record.disconnectedAt ?? Date.now()
+    const session = this.get(record.clientId) ?? new Session(this.#house, { ...record, disconnectedAt })
+    const { store } = this.#house
+    if (this.#byClientId.get(record.clientId) === undefined) this.#keep(session)
+    store.putSession(session.record)
+    session.inbound ??= new Set()
+    for (const packetId of inbound) {
+      session.inbound.add(packetId)
+      store.putInbound(session.clientId, packetId)
+    }
+    for (const found of subscriptions) {
+      if (session.subscriptions.has(found.filter)) continue
+      const parsed = parseShare(found.filter)
+      const split = { filter: parsed?.filter ?? found.filter, share: parsed?.share }
+      const since = { ...found, since: store.lastSequence, keptUntil: 0 }
+      this.subscribe(new Subscription(session, since, split, undefined))
+      if (found.retainedPending) session.outbox.offerRetained(found.filter)
+    }
+    this.#expiries.set(session, session.expiresAt ?? disconnectedAt)
   }
 
   subscribe(subscription: Subscription): void {
@@ -226,7 +266,7 @@ export class Sessions {
     const ofUser = new Set([...older, ...awake])
     this.#byUser.set(username, ofUser)
     for (const session of ofUser) {
-      if (session === newest || session.disconnectedAt === undefined) continue
+      if (session === newest || session.disconnectedAt === undefined || session.isLeaving) continue
       this.#house.log.warn(
         { clientId: session.clientId, username: session.username },
         'oldest offline session ended: too many of this user',
@@ -252,3 +292,5 @@ export class Sessions {
 function maySleep({ filter, retainedPending }: SubscriptionRecord): boolean {
   return !retainedPending && parseShare(filter) === undefined
 }
+
+function ignore(): void {}

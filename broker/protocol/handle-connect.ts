@@ -56,7 +56,9 @@ export async function enter(
   if (will !== undefined && 'refused' in will) return refuse(connection, clientId, will)
 
   const expiryS = expiryOf(connection, packet)
-  const opened = connection.host.open(connection, { info, cleanStart: packet.cleanStart, expiryS, will })
+  const answer = connection.host.open(connection, { info, cleanStart: packet.cleanStart, expiryS, will })
+  const opened = answer instanceof Promise ? await answer : answer
+  if (opened === undefined) return
   if ('refused' in opened) return refuse(connection, clientId, opened)
   connection.opened(info, opened.session)
   if (opened.present) await reauthorize(connection)

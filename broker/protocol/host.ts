@@ -41,8 +41,11 @@ export interface ConnectionHost {
   /** Who has failed too often lately; `admit` asks it for the username of CONNECT. */
   banned(username: string | undefined, address: string): Refusal | undefined
   loginFailed(username: string | undefined, address: string): void
-  /** Ownership, takeover and session, in one step: of any number of connections with one client id, one stays. */
-  open(connection: Connection, wish: SessionWish): Opened | Refusal
+  /**
+   * Ownership, takeover and session, in one step: of any number of connections with one client id, one stays. A promise
+   * where other nodes have to be asked; undefined: the client went away meanwhile.
+   */
+  open(connection: Connection, wish: SessionWish): Opened | Refusal | Promise<Opened | Refusal | undefined>
   /** The connection has ended; called once for each that was opened. */
   closed(connection: Connection, how: Ending): void
   /** Its stream is closed; called once for each connection, opened or not. */

@@ -89,7 +89,7 @@ export class Examiner {
     if (kind === 'messages') this.#takeMessage(keys.sequenceOf(key), record)
     else if (kind === 'retained messages') records.decodeRetained(record, 0, record.length)
     else if (kind === 'wills') records.decodeWill(record)
-    else if (kind === 'streams' || kind === 'marks') records.decodeNumbers(record)
+    else if (kind === 'streams' || kind === 'marks' || kind === 'removals') records.decodeNumbers(record)
     else this.#takeOfSession(kind, key, record)
     this.counts[kind] += 1
   }

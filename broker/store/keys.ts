@@ -38,6 +38,11 @@ export function retainedKey(topic: string): Buffer {
   return Buffer.from(`r${topic}`)
 }
 
+/** A retained message of this topic was removed. */
+export function removalKey(topic: string): Buffer {
+  return Buffer.from(`t${topic}`)
+}
+
 export function markKey(name: string): Buffer {
   return Buffer.from(`n${name}`)
 }
@@ -66,7 +71,7 @@ export function inboundKey(clientId: string, packetId: number): Buffer {
   return Buffer.from(`s${clientId}\0q${packetId}`)
 }
 
-/** All keys, in the order of the letters: `!`, b, f, m, n, r, s, w. */
+/** All keys, in the order of the letters: `!`, b, f, m, n, r, s, t, w. */
 export const everything = { gte: Buffer.of(0), lt: Buffer.of(0xff) } satisfies KeyRange
 
 export interface KeyRange {

@@ -8,6 +8,7 @@ export const kinds = [
   'cursors',
   'inbound identifiers',
   'retained messages',
+  'removals',
   'wills',
   'streams',
   'marks',
@@ -26,7 +27,13 @@ const ofSession: Readonly<Record<string, Kind>> = {
   f: 'subscriptions',
   q: 'inbound identifiers',
 }
-const others: Readonly<Record<string, Kind>> = { r: 'retained messages', w: 'wills', f: 'streams', n: 'marks' }
+const others: Readonly<Record<string, Kind>> = {
+  r: 'retained messages',
+  t: 'removals',
+  w: 'wills',
+  f: 'streams',
+  n: 'marks',
+}
 
 /** Undefined: the store's own numbers, or no key of the store. */
 export function kindOf(key: Buffer): Kind | undefined {

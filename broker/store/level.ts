@@ -15,6 +15,7 @@ import { readLog } from './read-log.ts'
 import { detached, RecentMessages } from './recent.ts'
 import * as records from './records.ts'
 import { type RecoveryPlaces, recover } from './recover.ts'
+import { Removals } from './removals.ts'
 import { Repair } from './repair.ts'
 import { RetainedIndex } from './retained.ts'
 import { RetainedMessages } from './retained-messages.ts'
@@ -51,6 +52,7 @@ class LevelStore implements DiskStore {
   readonly #retained: RetainedIndex
   readonly #streams: Streams
   readonly #history: History
+  readonly #removals: Removals
   readonly #background: Background
   readonly #commit: GroupCommit
   readonly #state: SessionState
@@ -98,9 +100,10 @@ class LevelStore implements DiskStore {
       onCommit: options.onCommit,
     })
     this.#state = new SessionState(this.#commit, this.#background)
+    this.#removals = new Removals(options.limits.remembersRemovals, this.#now, this.#state)
     this.#reader = new LogReader(this.#recent, () => this.#opened(), options.log)
     this.#upkeep = new Upkeep(databasePathOf(options.path), () => this.#opened(), {
-      places: () => this.#places,
+      places: this.#places,
       background: this.#background,
       diskMaxBytes: options.diskMaxBytes ?? 0,
       log: options.log,
@@ -115,8 +118,7 @@ class LevelStore implements DiskStore {
       this.#commit,
       () => this.#opened(),
       this.#upkeep,
-      options.limits.remembersRemovals === true,
-      this.#now,
+      this.#removals,
     )
   }
 
@@ -184,8 +186,7 @@ class LevelStore implements DiskStore {
   }
 
   get #places(): RecoveryPlaces {
-    const { removals } = this.#retainedMessages
-    return { streams: this.#streams, retained: this.#retained, history: this.#history, removals }
+    return { streams: this.#streams, retained: this.#retained, history: this.#history, removals: this.#removals }
   }
 
   get lastSequence(): number {

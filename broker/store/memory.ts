@@ -5,7 +5,8 @@ import { retainedKey } from './keys.ts'
 import { readHistory } from './read-history.ts'
 import { readLog } from './read-log.ts'
 import { encodeRetained } from './records.ts'
-import { RetainedIndex } from './retained.ts'
+import { Removals } from './removals.ts'
+import { RetainedIndex, stampOf } from './retained.ts'
 import {
   arrivalStream,
   type HistoryPage,
@@ -15,6 +16,8 @@ import {
   type ReadResult,
   type Recovered,
   type Retained,
+  type RetainedStamp,
+  type RetainedWord,
   type Store,
   type StoreLimits,
   type StreamPosition,
@@ -35,6 +38,7 @@ class MemoryStore implements Store {
   readonly #streams: Streams
   readonly #retained: RetainedIndex
   readonly #history: History
+  readonly #removals: Removals
   readonly #now: () => number
   #lastSequence = 0
   #waiting: ((error: Error | undefined) => void)[] = []
@@ -43,16 +47,22 @@ class MemoryStore implements Store {
   constructor(limits: StoreLimits, history: readonly HistoryRule[], now: () => number) {
     this.#now = now
     this.#retained = new RetainedIndex(now)
+    this.#removals = new Removals(limits.remembersRemovals, now)
     const released = (sequence: number) => void this.#messages.delete(sequence)
     this.#streams = new Streams(limits, { released, floorMoved: () => {} }, now)
     this.#history = new History(history, (sequence, bytes) => void this.#streams.letGo(sequence, bytes), now)
   }
 
   async open(): Promise<Recovered> {
-    const places = { streams: this.#streams, retained: this.#retained, history: this.#history }
+    const places = {
+      streams: this.#streams,
+      retained: this.#retained,
+      history: this.#history,
+      removals: this.#removals,
+    }
     this.#stopSweep = everyInterval(places, {
       lastSequence: this.#lastSequence,
-      dropRetained: (topic) => void this.#retained.delete(topic),
+      dropRetained: (topic) => this.#remove(topic, this.#retained.stampOf(topic)),
       forgetBelow: () => [],
     })
     return { sessions: [], wills: new Map(), marks: new Map() }
@@ -140,8 +150,26 @@ class MemoryStore implements Store {
   deleteWill(): void {}
 
   putRetained(message: Message): void {
-    if (message.payload.length === 0) this.#retained.delete(message.topic)
-    else this.#retained.set(message.topic, encodeRetained(retainedKey(message.topic), message))
+    if (message.payload.length === 0) {
+      this.#remove(message.topic, stampOf(message))
+      return
+    }
+    this.#removals.forget(message.topic)
+    this.#retained.set(message.topic, encodeRetained(retainedKey(message.topic), message))
+  }
+
+  #remove(topic: string, stamp: RetainedStamp | undefined): void {
+    this.#retained.delete(topic)
+    if (stamp !== undefined) this.#removals.add(topic, stamp)
+  }
+
+  retainedStamp(topic: string): RetainedStamp | undefined {
+    return this.#retained.stampOf(topic) ?? this.#removals.get(topic)
+  }
+
+  *allRetained(): IterableIterator<RetainedWord | undefined> {
+    yield* this.#retained.all()
+    for (const [topic, stamp] of this.#removals.entries()) yield { topic, stamp, message: undefined }
   }
 
   getRetained(topic: string): Retained | undefined {

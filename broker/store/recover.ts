@@ -9,9 +9,10 @@ import * as keys from './keys.ts'
 import { Packed } from './packed.ts'
 import { PackedSessions } from './packed-sessions.ts'
 import * as records from './records.ts'
+import type { Removals } from './removals.ts'
 import type { RetainedIndex } from './retained.ts'
 import { retainedInlineBytes } from './retained-messages.ts'
-import type { Recovered, WillRecord } from './store.ts'
+import type { Recovered, RetainedStamp, WillRecord } from './store.ts'
 import { entryOverheadBytes, type Streams } from './streams.ts'
 
 export interface RecoveredStore extends Recovered {
@@ -29,6 +30,7 @@ export interface RecoveryPlaces {
   readonly streams: Streams
   readonly retained: RetainedIndex
   readonly history: History
+  readonly removals: Removals
 }
 
 /** Throws OrioleError with code ORI_STORE_DAMAGED. */
@@ -36,7 +38,7 @@ export async function recover(
   path: string,
   { isNew, leastBatch }: DataFolder,
   database: Database,
-  { streams, retained, history }: RecoveryPlaces,
+  { streams, retained, history, removals }: RecoveryPlaces,
   log: PluginLog,
 ): Promise<RecoveredStore> {
   if (isNew)
@@ -57,6 +59,7 @@ export async function recover(
     for await (const step of database.steps(keys.everything)) {
       for (const [key, record] of step) recovery.take(key, record)
     }
+    removals.recover(recovery.removals)
     return recovery.finish(log, leastBatch)
   } catch (error) {
     throw damaged(path, errorText(error), error)
@@ -75,6 +78,7 @@ class Recovery {
   readonly #floors = new Map<string, number>()
   readonly #wills = new Map<string, WillRecord>()
   readonly #marks = new Map<string, number>()
+  readonly removals: (readonly [string, RetainedStamp])[] = []
   readonly #unneeded: number[] = []
   #unneededBytes = 0
   readonly #damagedMessages: number[] = []
@@ -96,6 +100,7 @@ class Recovery {
     records.checkNamed(key, record, 'a record')
     if (letter === 's') this.#sessions.add(key, record)
     else if (letter === 'r') this.#takeRetained(key, record)
+    else if (letter === 't') this.#takeRemoval(key, record)
     else if (letter === 'w') this.#wills.set(key.toString('utf8', 1), records.decodeWill(record))
     else if (letter === 'f') this.#takeStream(key, record)
     else if (letter === 'n') this.#marks.set(key.toString('utf8', 1), records.decodeNumbers(record)[0]!)
@@ -150,6 +155,11 @@ class Recovery {
     const stream = key.toString('utf8', 1)
     this.#floors.set(stream, floor!)
     this.#streams.restoreDropped(stream, runs)
+  }
+
+  #takeRemoval(key: Buffer, record: Buffer): void {
+    const [publishedAt, storeId] = records.decodeNumbers(record)
+    this.removals.push([key.toString('utf8', 1), { publishedAt: publishedAt!, storeId }])
   }
 
   #takeRetained(key: Buffer, record: Buffer): void {

@@ -5,8 +5,10 @@ import type { Batch, GroupCommit } from './commit.ts'
 import type { Database } from './database.ts'
 import * as keys from './keys.ts'
 import * as records from './records.ts'
-import type { RetainedIndex } from './retained.ts'
+import type { Removals } from './removals.ts'
+import { type RetainedIndex, stampOf } from './retained.ts'
 import type { SessionState } from './session-state.ts'
+import type { RetainedStamp, RetainedWord } from './store.ts'
 import type { Upkeep } from './upkeep.ts'
 
 /** Of a larger record only the head stays in memory. */
@@ -18,6 +20,7 @@ export class RetainedMessages {
   readonly #commit: GroupCommit
   readonly #database: () => Database
   readonly #upkeep: Upkeep
+  readonly #removals: Removals
 
   constructor(
     index: RetainedIndex,
@@ -25,20 +28,24 @@ export class RetainedMessages {
     commit: GroupCommit,
     database: () => Database,
     upkeep: Upkeep,
+    removals: Removals,
   ) {
     this.#index = index
     this.#state = state
     this.#commit = commit
     this.#database = database
     this.#upkeep = upkeep
+    this.#removals = removals
   }
 
   /** An empty payload removes it (MQTT-3.3.1-6). */
   put(message: Message): void {
     if (message.payload.length === 0) {
-      this.drop(message.topic)
+      this.#delete(message.topic)
+      this.#removals.add(message.topic, stampOf(message))
       return
     }
+    this.#removals.forget(message.topic)
     const key = keys.retainedKey(message.topic)
     const record = records.encodeRetained(key, message)
     this.#index.set(message.topic, record)
@@ -67,7 +74,23 @@ export class RetainedMessages {
     }
   }
 
+  /** It has expired: for other nodes that is as if it had been removed when it came. */
   drop(topic: string): void {
+    const stamp = this.#index.stampOf(topic)
+    this.#delete(topic)
+    if (stamp !== undefined) this.#removals.add(topic, stamp)
+  }
+
+  stampOf(topic: string): RetainedStamp | undefined {
+    return this.#index.stampOf(topic) ?? this.#removals.get(topic)
+  }
+
+  *all(): IterableIterator<RetainedWord | undefined> {
+    yield* this.#index.all()
+    for (const [topic, stamp] of this.#removals.entries()) yield { topic, stamp, message: undefined }
+  }
+
+  #delete(topic: string): void {
     const bytes = this.#index.delete(topic)
     if (bytes === 0) return
     this.#state.delete(keys.retainedKey(topic))

@@ -1,6 +1,6 @@
 // The retained messages in memory: a topic tree, exact topics by walking down, wildcards by walking only what can match.
 import { decodeRetained, decodeRetainedHead, retainedHead } from './records.ts'
-import type { Retained } from './store.ts'
+import type { Retained, RetainedStamp, RetainedWord } from './store.ts'
 
 /**
  * One level of a topic. A message is kept as its record, so that a million of them are a million short runs of
@@ -94,6 +94,22 @@ export class RetainedIndex {
     node.end = node.record.length
   }
 
+  /** Of the message that is there, also when it has expired. */
+  stampOf(topic: string): RetainedStamp | undefined {
+    const node = this.#find(topic)
+    return node?.record && stampOf(decodeRetained(node.record, node.start, node.end))
+  }
+
+  /** All of them; `undefined` as in `match`. What has expired comes without its message. */
+  *all(): IterableIterator<RetainedWord | undefined> {
+    for (const node of descend(this.#root, { nodes: 0 })) {
+      if (node === undefined) yield undefined
+      if (node?.record === undefined) continue
+      const found = decodeRetained(node.record, node.start, node.end)
+      yield { topic: found.topic, stamp: stampOf(found), message: this.#read(node) }
+    }
+  }
+
   /** Messages that match; `undefined` now and then, also where nothing matches: a place to yield to the loop. */
   *match(filter: string): IterableIterator<Retained | undefined> {
     for (const node of walk(this.#root, filter.split('/'), 0, { nodes: 0 })) {
@@ -139,6 +155,10 @@ export class RetainedIndex {
     if (left > 0) this.#perUser.set(username, left)
     else this.#perUser.delete(username)
   }
+}
+
+export function stampOf({ publishedAt, origin }: Pick<Retained, 'publishedAt' | 'origin'>): RetainedStamp {
+  return { publishedAt, storeId: origin?.storeId }
 }
 
 /** The nodes that match the filter from level `depth` on. `#` takes its parent too (4.7.1.2). */

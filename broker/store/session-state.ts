@@ -3,7 +3,7 @@ import type { Background } from './background.ts'
 import type { GroupCommit } from './commit.ts'
 import * as keys from './keys.ts'
 import * as records from './records.ts'
-import type { Cursor, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
+import type { Cursor, RetainedStamp, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
 
 export class SessionState {
   readonly #commit: GroupCommit
@@ -64,6 +64,15 @@ export class SessionState {
     const key = keys.markKey(name)
     this.#commit.pending.marks.set(name, { type: 'put', key, value: records.encodeNumbers(key, [value]) })
     this.#commit.touch()
+  }
+
+  putRemoval(topic: string, { publishedAt, storeId }: RetainedStamp): void {
+    const key = keys.removalKey(topic)
+    this.put(key, records.encodeNumbers(key, storeId === undefined ? [publishedAt] : [publishedAt, storeId]))
+  }
+
+  deleteRemoval(topic: string): void {
+    this.delete(keys.removalKey(topic))
   }
 
   putWill(clientId: string, will: WillRecord): void {

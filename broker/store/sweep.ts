@@ -38,7 +38,10 @@ export function everyInterval(places: RecoveryPlaces, work: SweepWork): () => vo
 }
 
 /** One whole sweep; each step is short. */
-export function* sweep({ streams, retained, history }: RecoveryPlaces, work: SweepWork): IterableIterator<undefined> {
+export function* sweep(
+  { streams, retained, history, removals }: RecoveryPlaces,
+  work: SweepWork,
+): IterableIterator<undefined> {
   let checked = 0
   // What comes from here on has higher numbers.
   let first = work.lastSequence + 1
@@ -55,6 +58,7 @@ export function* sweep({ streams, retained, history }: RecoveryPlaces, work: Swe
     if (checked % streamsPerStep === 0) yield undefined
   }
   yield* work.forgetBelow(first)
+  yield* removals.forgetOld()
   if (retained.expiring === 0) return
   for (const topic of retained.expired()) {
     if (topic === undefined) yield undefined

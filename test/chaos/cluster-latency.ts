@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Cleanup } from '../helpers/broker.ts'
-import { startCluster } from '../helpers/cluster.ts'
+import { startCluster, type TestCluster } from '../helpers/cluster.ts'
 import { acrossNodes, CrossLoad } from './cross-load.ts'
 import { Latencies } from './latencies.ts'
 
@@ -19,15 +19,20 @@ export interface ClusterLatencyReport {
   readonly p99Ms: number
 }
 
-export async function clusterLatencyRun(
+export async function clusterLatencyRun(t: Cleanup, options: ClusterLatencyOptions): Promise<ClusterLatencyReport[]> {
+  const cluster = await startCluster(t, { nodes: ['one', 'two'] })
+  return cluster.during(measure(t, cluster, options))
+}
+
+async function measure(
   t: Cleanup,
+  { nodes }: TestCluster,
   { perS, forS, p99MaxMs }: ClusterLatencyOptions,
 ): Promise<ClusterLatencyReport[]> {
-  const cluster = await startCluster(t, { nodes: ['one', 'two'] })
   const reports: ClusterLatencyReport[] = []
   for (const qos of [0, 1] as const) {
     const latencies = new Latencies()
-    const lanes = acrossNodes(cluster.nodes, 10, qos).map((lane) => ({ ...lane, latencies }))
+    const lanes = acrossNodes(nodes, 10, qos).map((lane) => ({ ...lane, latencies }))
     const load = await CrossLoad.start(t, lanes, perS)
     // Code that was never run is slow.
     await wait(3_000)

@@ -30,6 +30,49 @@ export function storeClusterContract(test: StoreTest): void {
     assert.equal(skipped, 6)
   })
 
+  test('of a topic it is known when it was set or removed last, and where', async (_t, { store }) => {
+    const origin = { storeId: 7, sequence: 1 }
+    store.putRetained(messageOf('a', '1', { publishedAt: 10 }))
+    assert.deepEqual(store.retainedStamp('a'), { publishedAt: 10, storeId: undefined })
+    store.putRetained(messageOf('a', '2', { publishedAt: 11, origin }))
+    assert.deepEqual(store.retainedStamp('a'), { publishedAt: 11, storeId: 7 })
+    store.putRetained(messageOf('a', '', { publishedAt: 12, origin }))
+    assert.deepEqual(store.retainedStamp('a'), { publishedAt: 12, storeId: 7 })
+    assert.equal(store.retainedStamp('b'), undefined)
+    store.putRetained(messageOf('$c', 'expired', { publishedAt: 13, expiresAt: 14 }))
+    assert.deepEqual(store.retainedStamp('$c'), { publishedAt: 13, storeId: undefined })
+    store.putRetained(messageOf('d', 'here', { publishedAt: 15 }))
+    const all = [...store.allRetained()].filter((word) => word !== undefined)
+    assert.deepEqual(
+      all.map(({ topic, stamp, message }) => [topic, stamp.publishedAt, message?.payload?.toString()]).sort(),
+      [
+        ['$c', 13, undefined],
+        ['a', 12, undefined],
+        ['d', 15, 'here'],
+      ],
+    )
+    store.putRetained(messageOf('a', 'again', { publishedAt: 16 }))
+    assert.equal([...store.allRetained()].filter((word) => word?.topic === 'a').length, 1)
+  })
+
+  test('removals are known after a restart, and forgotten when something is set', async (t, { store, reopen }) => {
+    if (reopen === undefined) return t.skip('this store keeps nothing')
+    const publishedAt = Date.now()
+    const origin = { storeId: 2 ** 48 - 1, sequence: 1 }
+    for (const topic of ['here', 'there', 'again']) store.putRetained(messageOf(topic, '1'))
+    await committed(store)
+    store.putRetained(messageOf('here', '', { publishedAt }))
+    store.putRetained(messageOf('there', '', { publishedAt, origin }))
+    store.putRetained(messageOf('again', '', { publishedAt }))
+    store.putRetained(messageOf('again', '2', { publishedAt: publishedAt + 1 }))
+    await committed(store)
+    const { store: later } = await reopen()
+    assert.deepEqual(later.retainedStamp('here'), { publishedAt, storeId: undefined })
+    assert.deepEqual(later.retainedStamp('there'), { publishedAt, storeId: origin.storeId })
+    assert.equal([...later.allRetained()].filter((word) => word !== undefined).length, 3)
+    assert.equal(later.retainedCount, 1)
+  })
+
   test('marks are there after a restart, each as it was put last', async (t, { store, reopen }) => {
     if (reopen === undefined) return t.skip('this store keeps nothing')
     store.putMark('in:12', 1)

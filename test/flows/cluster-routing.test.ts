@@ -160,6 +160,27 @@ test('cluster: of a shared group over two nodes each message reaches one member'
   // Members here come first.
   assert.equal((await one.messages(100)).length, 100)
   const all = [...two.received, ...three.received]
-  assert.deepEqual(texts(all).sort((x, y) => Number(x) - Number(y)), numbered(101))
+  assert.deepEqual(
+    texts(all).sort((x, y) => Number(x) - Number(y)),
+    numbered(101),
+  )
   assert.ok(two.received.length > 30 && three.received.length > 30)
+})
+
+test('cluster: what is published at a node that started without Redis arrives when Redis is there', {
+  timeout,
+}, async (t) => {
+  const { redis, a, b } = await twoNodes(t)
+  await leaveSession(t, b, 'away', 'box/+')
+  await a.stop()
+  await redis.kill()
+  const again = await startNode(t, 'a', redis, { folder: a.folder })
+  const sender = await connectClient(t, again.url())
+  await publishAll(sender, 'box/1', numbered(100))
+  await publishAll(sender, 'nobody/wants', ['this'])
+  await redis.start()
+  const back = await connectClient(t, b.url(), { clientId: 'away', clean: false })
+  await back.messages(100)
+  await publishAll(sender, 'box/1', ['last'])
+  assert.deepEqual(texts(await back.messages(101)), [...numbered(100), 'last'])
 })

@@ -145,8 +145,8 @@ export async function startProxy(t: Cleanup, port: number): Promise<Proxy> {
   }
 }
 
-/** Anything that Redis says to PING: with a password it says so, and is there. Not while it loads its file. */
-async function answers(port: number): Promise<void> {
+/** Resolves when it says anything to PING: with a password it says so, and is there. Not while it loads its file. */
+export async function answers(port: number): Promise<void> {
   for (;;) {
     const reply = await new Promise<string | undefined>((resolve) => {
       const socket = connect({ host: '127.0.0.1', port })

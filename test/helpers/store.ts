@@ -22,6 +22,7 @@ export const testLimits: StoreLimits = {
   queueBytes: 100_000,
   queueAgeS: 3_600,
   outboxMaxBytes: 200_000,
+  remembersRemovals: true,
 }
 
 /** The retention rules that it counts on. */

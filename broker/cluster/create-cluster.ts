@@ -5,6 +5,7 @@ import type { Counts } from '../metrics/counts.ts'
 import type { PluginLog } from '../plugin.ts'
 import { type Recovered, type Store, storeIdMark } from '../store/store.ts'
 import type { Cluster } from './cluster.ts'
+import { KnownNodes } from './known-nodes.ts'
 import { createMeeting, type RunningMeeting } from './redis-meeting.ts'
 import { RedisRouting } from './redis-routing.ts'
 
@@ -20,6 +21,7 @@ export interface ClusterParts {
 export function createCluster({ node, config, store, recovered, counts, log }: ClusterParts): Cluster {
   const routing = new RedisRouting(store, counts, log)
   const storeId = storeIdOf(store, recovered)
+  const known = new KnownNodes(config.name, store, recovered)
   let meeting: RunningMeeting | undefined
   return {
     routing,
@@ -38,8 +40,10 @@ export function createCluster({ node, config, store, recovered, counts, log }: C
         config,
         log,
         counts,
+        remembered: known.all(),
         prepare: (early) => {
           meeting = early
+          known.follow(early)
           routing.enter(early, house, recovered)
         },
       })

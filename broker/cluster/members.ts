@@ -24,11 +24,19 @@ export class Members {
   /** After Redis was away leases may be missing, until everybody had the time to renew. */
   #trustedFrom = 0
 
-  constructor(self: Member, lease: Lease, log: PluginLog, tell: (event: MemberEvent, member: Member) => void) {
+  /** `remembered`: those that a former run of this node knew. */
+  constructor(
+    self: Member,
+    lease: Lease,
+    log: PluginLog,
+    tell: (event: MemberEvent, member: Member) => void,
+    remembered: readonly Member[],
+  ) {
     this.#self = self
     this.#lease = lease
     this.#log = log
     this.#tell = tell
+    for (const member of remembered) if (member.node !== self.node) this.#known.set(member.node, member)
   }
 
   get mayBeDead(): boolean {

@@ -30,6 +30,8 @@ export interface MeetingOptions {
   readonly config: Pick<ClusterConfig, 'name' | 'key' | 'redis' | 'serverReference'>
   readonly log: PluginLog
   readonly counts: { clusterFramesRefused: number; clusterFramesDropped: number }
+  /** Nodes that a former run of this one knew: Redis may have lost them. */
+  readonly remembered?: readonly Member[]
   /** Called before the first connection: what registers here misses nothing. */
   readonly prepare?: (meeting: RunningMeeting) => void
 }
@@ -79,7 +81,8 @@ class RedisMeeting implements RunningMeeting {
   #strangerTimer: NodeJS.Timeout | undefined
   #strangerAt = 0
 
-  constructor({ node, storeId, config, log, counts }: MeetingOptions, prefix: string, redis: RedisOptions) {
+  constructor(options: MeetingOptions, prefix: string, redis: RedisOptions) {
+    const { node, storeId, config, log, counts, remembered = [] } = options
     const run = randomBytes(8).toString('hex')
     this.self = { node, storeId, run, busVersion, serverReference: config.serverReference }
     this.#prefix = prefix
@@ -88,7 +91,8 @@ class RedisMeeting implements RunningMeeting {
     this.#refusals = new Refusals(counts, log)
     const refused = (why: string): void => this.refused(why)
     const lease = createLease(this.self, createSeal(config, 'lease'), (...parts) => this.key(...parts))
-    this.#members = new Members(this.self, lease, log, (event, member) => this.#onMember(event, member))
+    const onMember = (event: MemberEvent, member: Member): void => this.#onMember(event, member)
+    this.#members = new Members(this.self, lease, log, onMember, remembered)
     this.#guard = new Guard(
       {
         seal: createSeal(config, 'bus'),

@@ -4,6 +4,7 @@ import { errorText } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
 import { type Change, decodeInterestFrame, encodeInterestFrame } from './interest-frames.ts'
 import type { InterestTable } from './interest-table.ts'
+import { interestText } from './interest-value.ts'
 import type { Meeting, Member } from './meeting.ts'
 import { metaField } from './own-interest.ts'
 
@@ -14,6 +15,10 @@ const wholeFields = 2_000
 /** Changes that wait while the whole is read; above it they are dropped, and it is read again. */
 const bufferedMax = 1_000
 const retryMs = 200
+/** Redis came back without the filters of a node: so long it may take to come and write them again. */
+const lateMs = 10_000
+/** What a node is taken to want while nobody knows: rather too much than too little. */
+const everything = { filter: '#', value: interestText({ filter: '#', qos: 1, groups: [] }) }
 
 /** How far this node is with the filters of another one. */
 interface Copy {
@@ -41,6 +46,7 @@ export class RemoteInterest {
   readonly #unknown = new Set<string>()
   #onLoaded: (() => void)[] = []
   #isLoaded = false
+  #upAt = 0
   #stopped = false
 
   /** `onTaken`: another node has taken up what this one told. */
@@ -53,10 +59,13 @@ export class RemoteInterest {
 
   start(): void {
     this.#meeting.bus.on('interest', (from, body) => this.#take(from, body))
-    this.#meeting.on('up', () => this.#readAll())
+    this.#meeting.on('up', () => {
+      this.#upAt = performance.now()
+      this.#readAll()
+    })
     this.#meeting.onMember('joined', ({ node }) => this.#read(node))
     this.#meeting.onMember('forgotten', ({ node }) => this.#forget(node))
-    if (this.#meeting.isUp) this.#readAll()
+    for (const { node } of this.#meeting.known()) this.#unknown.add(node)
   }
 
   stop(): void {
@@ -164,6 +173,8 @@ export class RemoteInterest {
       // Whoever is there writes it anew. For whoever is away, those do who know: Redis lost it.
       if (live !== undefined) return false
       if (copy.run !== '') await this.#restore(node, copy)
+      else if (performance.now() - this.#upAt < lateMs) return false
+      else this.#wantEverything(node)
       return true
     }
     if (live !== undefined && live.run !== before.run) return false
@@ -192,6 +203,12 @@ export class RemoteInterest {
     copy.generation = meta.generation
     copy.number = meta.number
     return true
+  }
+
+  /** It may have sessions that wait for messages: they are kept for it, within the bounds of its outbox. */
+  #wantEverything(node: string): void {
+    this.#log.warn({ node }, 'nobody knows what this node wants; all messages are kept for it until it is back')
+    this.#table.set(node, everything.filter, everything.value)
   }
 
   /** Unless it is there by now. All who know write the same. */

@@ -27,7 +27,8 @@ export function isIdentity(value: unknown): boolean {
     isStrings(value.roles) &&
     isObject(value.attributes) &&
     isStrings(Object.values(value.attributes)) &&
-    (value.expiresAt === undefined || Number.isFinite(value.expiresAt))
+    (value.expiresAt === undefined || Number.isFinite(value.expiresAt)) &&
+    (value.rules === undefined || (Array.isArray(value.rules) && value.rules.every(isObject)))
   )
 }
 

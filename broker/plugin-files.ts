@@ -1,4 +1,4 @@
-// The YAML files of plugins: read, checked, watched. A broken change keeps the last good value.
+// The files of plugins: read, checked, watched. A broken change keeps the last good value.
 import { createHash } from 'node:crypto'
 import { watch } from 'node:fs'
 import { lstat, readFile, stat } from 'node:fs/promises'
@@ -6,9 +6,9 @@ import { basename, dirname, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { Environment } from './config/env.ts'
 import type { Problem } from './config/problem.ts'
-import { readYamlFile, type YamlFile } from './config/yaml-file.ts'
+import { readText, readYamlFile, type YamlFile } from './config/yaml-file.ts'
 import { errorText } from './errors.ts'
-import type { PluginFile, PluginLog } from './plugin.ts'
+import type { PluginFile, PluginLog, TextFile } from './plugin.ts'
 
 /** A changed file is read when it was left alone for so long: an editor empties it before it writes it. */
 const settleMs = 80
@@ -16,6 +16,13 @@ const settleMs = 80
 const settleLooks = 25
 /** For file systems that tell no changes (network shares, some containers). */
 const pollMs = 1_000
+/** Of one text file; who has more has given the wrong file. */
+const textProblemsMax = 100
+
+export type FileSchema<T> = z.ZodType<T> | TextFile<T>
+
+/** What was read: of a text file, no place in it has a name. */
+type ReadFile<T> = Pick<YamlFile<T>, 'value' | 'locate'>
 
 export interface FileOptions {
   readonly env: Environment
@@ -26,10 +33,10 @@ export interface FileOptions {
 export class WatchedFile<T> implements PluginFile<T> {
   readonly path: string
   readonly #shownPath: string
-  readonly #schema: z.ZodType<T>
+  readonly #schema: FileSchema<T>
   readonly #options: FileOptions
   readonly #listeners: ((value: T, before: T) => void)[] = []
-  #file: YamlFile<T> | undefined
+  #file: ReadFile<T> | undefined
   /** What the content and its place on disk looked like when it was last read. */
   #digest = ''
   #signature = ''
@@ -38,7 +45,7 @@ export class WatchedFile<T> implements PluginFile<T> {
   #closed = false
 
   /** The path as people are to read it in messages. */
-  constructor(path: string, schema: z.ZodType<T>, options: FileOptions) {
+  constructor(path: string, schema: FileSchema<T>, options: FileOptions) {
     this.path = resolve(path)
     this.#shownPath = path
     this.#schema = schema
@@ -156,10 +163,21 @@ export class WatchedFile<T> implements PluginFile<T> {
     return signature
   }
 
-  async #read(): Promise<{ file: YamlFile<T> | undefined; problems: readonly Problem[] }> {
+  async #read(): Promise<{ file: ReadFile<T> | undefined; problems: readonly Problem[] }> {
     const exposed = this.#options.secret ? await exposure(this.path) : undefined
     if (exposed !== undefined) return { file: undefined, problems: [this.#problem(exposed)] }
+    if ('read' in this.#schema) return this.#readText(this.#schema)
     return readYamlFile(this.#shownPath, this.#schema, { env: this.#options.env })
+  }
+
+  async #readText(schema: TextFile<T>): Promise<{ file: ReadFile<T> | undefined; problems: readonly Problem[] }> {
+    const content = await readText(this.#shownPath, schema.maxBytes)
+    if ('message' in content) return { file: undefined, problems: [this.#problem(content.message)] }
+    const problems: Problem[] = []
+    const value = await schema.read(content.text, (line, column, message) => {
+      if (problems.length < textProblemsMax) problems.push({ file: this.#shownPath, line, column, message })
+    })
+    return { file: problems.length > 0 ? undefined : { value, locate: () => this.#shownPath }, problems }
   }
 
   /** A file that became empty is a slip (`> acl.yaml`), not the wish to have no rules. */
@@ -171,7 +189,7 @@ export class WatchedFile<T> implements PluginFile<T> {
     return { file: this.#shownPath, line: 1, column: 1, message }
   }
 
-  #loaded(): YamlFile<T> {
+  #loaded(): ReadFile<T> {
     if (this.#file === undefined) throw new Error(`${this.#shownPath} was not loaded`)
     return this.#file
   }

@@ -10,6 +10,8 @@ export interface Identity {
   readonly attributes: Readonly<Record<string, string>>
   /** When the proof ends, in milliseconds since 1970; undefined: never. */
   readonly expiresAt?: number | undefined
+  /** Entries of the form of `acl.yaml` that came with the proof: acl-file reads them behind those of its file. */
+  readonly rules?: readonly object[] | undefined
 }
 
 /** What a client brought to CONNECT, and where it came from. */
@@ -165,12 +167,12 @@ export interface PluginLog {
   error(fields: object, phrase: string): void
 }
 
-/** A YAML file that the plugin declared in `files`: loaded, checked, watched. A broken change keeps the last good value. */
+/** A file that the plugin declared in `files`: loaded, checked, watched. A broken change keeps the last good value. */
 export interface PluginFile<T> {
   /** Absolute. */
   readonly path: string
   readonly value: T
-  /** `file:line:column` of a place in the file, for messages that explain. */
+  /** `file:line:column` of a place in a YAML file, for messages that explain. */
   locate(path: readonly PropertyKey[]): string
   /** Called after a changed file was accepted. */
   onChange(listener: (value: T, before: T) => void): void
@@ -199,10 +201,22 @@ export interface PluginBroker {
   onStop(release: () => void | Promise<void>): void
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the schema of a file may have any output; each plugin knows its own.
-export type FileSchemas<Config> = { readonly [key in keyof Config]?: z.ZodType<any> }
-export type PluginFiles<Files> = {
-  readonly [key in keyof Files]: PluginFile<Files[key] extends z.ZodType<infer T> ? T : never>
+/** A file that is not YAML: keys, certificates, or a list that is too long for it. */
+export interface TextFile<T> {
+  /** A larger file is refused before it is read. */
+  readonly maxBytes: number
+  /** The value of the text, which is UTF-8. Each mistake is told with its line and column, from 1; then it has no value. */
+  read(text: string, mistake: (line: number, column: number, message: string) => void): T | Promise<T>
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a file may have any value; each plugin knows its own.
+export type FileSchemas<Config> = { readonly [key in keyof Config]?: z.ZodType<any> | TextFile<any> }
+type ValueOf<Schema> = Schema extends z.ZodType<infer T> ? T : Schema extends TextFile<infer T> ? T : never
+/** Undefined for a setting that may be left out, and was. */
+export type PluginFiles<Files, Config> = {
+  readonly [key in keyof Files]:
+    | PluginFile<ValueOf<Files[key]>>
+    | (key extends keyof Config ? (undefined extends Config[key] ? undefined : never) : never)
 }
 
 export interface Plugin<Config = unknown, Files extends FileSchemas<Config> = FileSchemas<Config>> {
@@ -210,11 +224,15 @@ export interface Plugin<Config = unknown, Files extends FileSchemas<Config> = Fi
   readonly name: string
   /** What may stand under the name in the config. */
   readonly config: z.ZodType<Config>
-  /** Which settings are paths of YAML files, and what may stand in each. Paths are relative to the config file. */
+  /** Which settings are paths of files, and what may stand in each. Paths are relative to the config file. */
   readonly files?: Files
   /** Those of `files` that hold secrets: symbolic links and files or folders that everyone may write are refused. */
   readonly secretFiles?: readonly (keyof Files)[]
-  setup(broker: PluginBroker, config: Config, files: PluginFiles<Files>): Partial<Hooks> | Promise<Partial<Hooks>>
+  setup(
+    broker: PluginBroker,
+    config: Config,
+    files: PluginFiles<Files, Config>,
+  ): Partial<Hooks> | Promise<Partial<Hooks>>
 }
 
 /** Checks the types of a plugin and returns it as it is. */

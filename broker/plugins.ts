@@ -20,7 +20,7 @@ import {
   type PluginFiles,
   type PluginLog,
 } from './plugin.ts'
-import { WatchedFile } from './plugin-files.ts'
+import { type FileSchema, WatchedFile } from './plugin-files.ts'
 import { findPlugin } from './plugin-lookup.ts'
 
 /** A release that does not end by then is left behind, so that the others are still asked. */
@@ -140,14 +140,18 @@ function openFiles(
   env: Environment,
 ): Map<string, WatchedFile<unknown> | undefined> {
   const secrets: readonly string[] = plugin.secretFiles ?? []
-  const schemas = Object.entries((plugin.files ?? {}) as Readonly<Record<string, z.ZodType>>)
+  const given = settings as Readonly<Record<string, unknown>>
+  const schemas = Object.entries((plugin.files ?? {}) as Readonly<Record<string, FileSchema<unknown>>>)
   return new Map(
-    schemas.map(([setting, schema]) => {
-      const path = (settings as Readonly<Record<string, unknown>>)[setting]
-      if (typeof path !== 'string' || path === '') return [setting, undefined]
-      const full = isAbsolute(path) ? path : join(dirname(configPath), path)
-      return [setting, new WatchedFile(full, schema, { env, secret: secrets.includes(setting) })]
-    }),
+    // What may be left out, and was, is no file.
+    schemas
+      .filter(([setting]) => given[setting] !== undefined)
+      .map(([setting, schema]) => {
+        const path = given[setting]
+        if (typeof path !== 'string' || path === '') return [setting, undefined]
+        const full = isAbsolute(path) ? path : join(dirname(configPath), path)
+        return [setting, new WatchedFile(full, schema, { env, secret: secrets.includes(setting) })]
+      }),
   )
 }
 
@@ -160,7 +164,7 @@ async function setUp(
   const broker = brokerOf(plugin, dependencies, onStop)
   let hooks: Partial<Hooks>
   try {
-    const given = Object.fromEntries(files) as PluginFiles<FileSchemas<unknown>>
+    const given = Object.fromEntries(files) as PluginFiles<FileSchemas<unknown>, unknown>
     hooks = (await plugin.setup(broker, settings, given)) ?? {}
     assertHooks(hooks)
   } catch (error) {

@@ -92,7 +92,8 @@ export async function readRawYaml(
   return { file: { path, value: document.value, locate, problem }, problems: [] }
 }
 
-async function readText(path: string, maxBytes: number): Promise<{ text: string } | { message: string }> {
+/** The text of a file of at most `maxBytes`, or in plain words why there is none. Never throws. */
+export async function readText(path: string, maxBytes: number): Promise<{ text: string } | { message: string }> {
   try {
     const handle = await open(path, 'r')
     try {

@@ -99,7 +99,15 @@ export function createRights(
   const rules = file.map((entry, index) => readRule(entry, index, locate(index)))
   const rulesFor = indexRules(rules)
   const noRule: Decision = Object.freeze({ allow: false, because: `${fileName}: no rule allows it` })
-  return (client) => new ClientRights(client, rulesFor(client), noRule)
+  return (client) => new ClientRights(client, [...rulesFor(client), ...rulesOf(client, rules.length)], noRule)
+}
+
+/** Those that came with the login. Throws when they are no rules, so that what is asked is denied. */
+function rulesOf({ identity }: ClientInfo, from: number): readonly Rule[] {
+  if (identity.rules === undefined) return []
+  return rulesSchema
+    .parse(identity.rules)
+    .map((entry, index) => readRule(entry, from + index, `rule ${index + 1} of the login:`))
 }
 
 function readRule(entry: RulesFile[number], index: number, place: string): Rule {

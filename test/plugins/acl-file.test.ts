@@ -245,3 +245,27 @@ test('acl-file: ten thousand rules and a busy client are answered in a moment', 
   assert.ok(performance.now() - start < 5_000)
   assert.equal(publish(client, 't/9998/x').allow, false)
 })
+
+test('acl-file: rules that came with the login hold for it alone, and a deny of the file wins', deadline, async (t) => {
+  const { publish, subscribe } = await acl(t, '- deny: { publish: ["plant/off"] }\n')
+  const rules = [
+    { allow: { publish: ['plant/+', 'own/{user}'], subscribe: 'plant/#' } },
+    { deny: { publish: 'plant/b' } },
+  ]
+  const sensor = clientOf('sensor', { rules })
+  assert.deepEqual(publish(sensor, 'plant/a'), {
+    allow: true,
+    because: 'rule 1 of the login: allow publish plant/+',
+  })
+  assert.equal(publish(sensor, 'own/sensor').allow, true)
+  assert.equal(publish(sensor, 'plant/b').allow, false)
+  assert.equal(publish(sensor, 'plant/off').allow, false)
+  assert.equal(subscribe(sensor, 'plant/#').allow, true)
+  assert.equal(publish(clientOf('other'), 'plant/a').allow, false)
+})
+
+test('acl-file: a login with rules that are none may do nothing', deadline, async (t) => {
+  const { publish } = await acl(t, '- allow: { publish: ["#"] }\n')
+  assert.equal(publish(clientOf('sensor'), 'a').allow, true)
+  assert.equal(publish(clientOf('sensor', { rules: [{ alow: {} }] }), 'a').allow, false)
+})

@@ -2,7 +2,9 @@
 import { basename } from 'node:path'
 import { z } from 'zod'
 import { type ClientInfo, definePlugin, type Identity } from '../broker/plugin.ts'
-import { createRights, type Rights, type RulesFile, rulesSchema } from './acl/rules.ts'
+import type { Rights } from './acl/client-rights.ts'
+import { RuleBook } from './acl/rule-book.ts'
+import { type RulesFile, rulesSchema } from './acl/rules-file.ts'
 
 interface KnownRights {
   readonly identity: Identity
@@ -20,23 +22,47 @@ export default definePlugin({
   files: { rules: rulesSchema },
 
   setup(broker, _config, { rules }) {
-    const name = basename(rules.path)
-    const read = (file: RulesFile) => createRights(file, (index) => basename(rules.locate([index])), name)
+    const read = (file: RulesFile) =>
+      new RuleBook(file, (index) => basename(rules.locate([index])), basename(rules.path))
 
-    let rightsFor = read(rules.value)
+    let book = read(rules.value)
     /** Of those who asked lately, and of those who asked before. */
     let known = new WeakMap<ClientInfo, KnownRights>()
     let before = known
+    const forget = () => {
+      known = new WeakMap()
+      before = known
+    }
     const forgetting = setInterval(() => {
       before = known
       known = new WeakMap()
     }, forgetAfterMs).unref()
     broker.onStop(() => clearInterval(forgetting))
 
+    let open = book.openAt(Date.now())
+    let clock: NodeJS.Timeout | undefined
+    broker.onStop(() => clearTimeout(clock))
+    /** Looks when a time window may open or close. */
+    const watchClock = () => {
+      clearTimeout(clock)
+      const now = Date.now()
+      clock = setTimeout(lookAtClock, book.nextLookMs(now) - now).unref()
+    }
+    const lookAtClock = () => {
+      const now = book.openAt(Date.now())
+      if (now !== open) {
+        open = now
+        forget()
+      }
+      watchClock()
+    }
+    watchClock()
+
     rules.onChange((changed) => {
-      rightsFor = read(changed)
-      known = new WeakMap()
-      before = known
+      book = read(changed)
+      open = book.openAt(Date.now())
+      forget()
+      watchClock()
     })
 
     function rightsOf(client: ClientInfo): Rights {
@@ -45,7 +71,9 @@ export default definePlugin({
       if (remembered?.identity === client.identity) return remembered.rights
       const older = before.get(client)
       const kept =
-        older?.identity === client.identity ? older : { identity: client.identity, rights: rightsFor(client) }
+        older?.identity === client.identity
+          ? older
+          : { identity: client.identity, rights: book.rightsOf(client, Date.now()) }
       known.set(client, kept)
       return kept.rights
     }

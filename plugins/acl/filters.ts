@@ -14,27 +14,6 @@ export function filterMistake(filter: string): string | undefined {
   return undefined
 }
 
-/**
- * True when every topic that `filter` matches is matched by `allowed` too. Wildcards at the first level do not reach
- * topics that begin with `$` [MQTT-4.7.2-1], and `a/#` matches `a` itself [4.7.1.2].
- */
-export function covers(allowed: string, filter: string): boolean {
-  const wide = allowed.split('/')
-  const narrow = filter.split('/')
-  for (let index = 0; ; index++) {
-    const here = wide[index]
-    const there = narrow[index]
-    if (here === '#') return index > 0 || !there!.startsWith('$')
-    if (there === '#') {
-      // At the first level `#` matches topics of one level or more, and that is what `+/#` matches.
-      return index === 0 && here === '+' && wide[1] === '#'
-    }
-    if (here === undefined || there === undefined) return here === there
-    if (here === there) continue
-    if (here !== '+' || (index === 0 && there.startsWith('$'))) return false
-  }
-}
-
 /** True when at least one topic is matched by both. */
 export function overlaps(one: string, other: string): boolean {
   const left = one.split('/')
@@ -67,10 +46,18 @@ function makeNode<T>(): Node<T> {
 /** Values under filters; finds all whose filter matches a topic in one walk. */
 export class MatchTree<T> {
   readonly #root = makeNode<T>()
+  #depth = 0
+
+  /** The levels of the longest filter. */
+  get depth(): number {
+    return this.#depth
+  }
 
   add(filter: string, value: T): void {
     let node = this.#root
-    for (const level of filter.split('/')) {
+    const levels = filter.split('/')
+    this.#depth = Math.max(this.#depth, levels.length)
+    for (const level of levels) {
       node.children ??= new Map()
       let next = node.children.get(level)
       if (next === undefined) {
@@ -86,8 +73,12 @@ export class MatchTree<T> {
 
   /** In no particular order. */
   match(topic: string): T[] {
+    return this.matchLevels(topic.split('/'))
+  }
+
+  matchLevels(levels: readonly string[]): T[] {
     const found: T[] = []
-    if (this.#root.children !== undefined) collect(this.#root, topic.split('/'), 0, found)
+    if (this.#root.children !== undefined) collect(this.#root, levels, 0, found)
     return found
   }
 

@@ -29,5 +29,5 @@ export function witnesses(filter: string, depth: number): string[][] {
 
 /** True when every topic that `filter` matches is matched by a filter of the tree. */
 export function covers(tree: MatchTree<unknown>, filter: string): boolean {
-  return witnesses(filter, tree.depth).every((topic) => tree.matchLevels(topic).length > 0)
+  return witnesses(filter, tree.depth).every((topic) => tree.matchesLevels(topic))
 }

@@ -83,7 +83,11 @@ export class MatchTree<T> {
   }
 
   matches(topic: string): boolean {
-    return this.match(topic).length > 0
+    return this.matchesLevels(topic.split('/'))
+  }
+
+  matchesLevels(levels: readonly string[]): boolean {
+    return reaches(this.#root, levels, 0)
   }
 }
 
@@ -100,4 +104,18 @@ function collect<T>(node: Node<T>, levels: readonly string[], at: number, found:
   if (exact !== undefined) collect(exact, levels, at + 1, found)
   const plus = wildcards ? node.children?.get('+') : undefined
   if (plus !== undefined) collect(plus, levels, at + 1, found)
+}
+
+/** As `collect`, up to the first one. */
+function reaches(node: Node<unknown>, levels: readonly string[], at: number): boolean {
+  const { children } = node
+  const level = levels[at]
+  if (children === undefined) return level === undefined && node.values !== undefined
+  const wildcards = at > 0 || !level!.startsWith('$')
+  if (wildcards && children.has('#')) return true
+  if (level === undefined) return node.values !== undefined
+  const exact = children.get(level)
+  if (exact !== undefined && reaches(exact, levels, at + 1)) return true
+  const plus = wildcards ? children.get('+') : undefined
+  return plus !== undefined && reaches(plus, levels, at + 1)
 }

@@ -2,7 +2,7 @@
 import type { ClientInfo, Decision } from '../../broker/plugin.ts'
 import { ClientRights } from './client-rights.ts'
 import { isNow, type Rule, readRule } from './rule.ts'
-import type { RulesFile } from './rules-file.ts'
+import { type RulesFile, rulesSchema } from './rules-file.ts'
 
 export class RuleBook {
   readonly rules: readonly Rule[]

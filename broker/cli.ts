@@ -2,8 +2,8 @@
 // The command `oriole`: a table of commands; each is a file in cli/, loaded when it is asked for.
 import { type Command, commandHelp, readArguments, UsageError } from './cli/command.ts'
 import { fail } from './cli/fail.ts'
-import { packageVersion } from './cli/package-root.ts'
 import { didYouMean } from './config/nearest.ts'
+import { packageVersion } from './package-root.ts'
 
 const commands = {
   start: () => import('./cli/start.ts'),
@@ -12,6 +12,8 @@ const commands = {
   backup: () => import('./cli/backup.ts'),
   restore: () => import('./cli/restore.ts'),
   doctor: () => import('./cli/doctor.ts'),
+  cluster: () => import('./cli/cluster.ts'),
+  drain: () => import('./cli/drain.ts'),
   passwd: () => import('./cli/passwd.ts'),
   pub: () => import('./cli/pub.ts'),
   sub: () => import('./cli/sub.ts'),

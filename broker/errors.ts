@@ -14,6 +14,11 @@ export const errorCodes = [
   'ORI_STORE_FULL',
   'ORI_CLUSTER_NAME_TAKEN',
   'ORI_CLUSTER_VERSION',
+  'ORI_CLUSTER_NONE',
+  'ORI_CLUSTER_FORGET',
+  'ORI_CONTROL_FAILED',
+  'ORI_DRAIN_NOWHERE',
+  'ORI_DRAIN_STOPPED',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

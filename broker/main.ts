@@ -3,19 +3,24 @@ import { join, resolve } from 'node:path'
 import { openControl } from './admin/control.ts'
 import { type Admin, openAdmin } from './admin/server.ts'
 import { checkAll } from './check.ts'
+import type { Cluster } from './cluster/cluster.ts'
+import type { OutboxStatus } from './cluster/cluster-status.ts'
 import { createCluster } from './cluster/create-cluster.ts'
+import { createCommands } from './commands.ts'
 import type { Environment } from './config/env.ts'
 import { loadConfig } from './config/load.ts'
 import { formatProblem } from './config/problem.ts'
 import type { Config } from './config/schema.ts'
 import type { YamlFile } from './config/yaml-file.ts'
+import { Doors } from './doors.ts'
+import { Drain } from './drain.ts'
 import { Broker } from './engine/broker.ts'
 import { errorText, OrioleError } from './errors.ts'
 import { createHooks } from './hooks.ts'
-import type { ConnectionRefusal, Listener } from './listeners/listener.ts'
-import { openListener } from './listeners/open.ts'
+import type { ConnectionRefusal } from './listeners/listener.ts'
 import { createLog, type Logger } from './log.ts'
 import { createMetrics, type Metrics } from './metrics/metrics.ts'
+import { packageVersion } from './package-root.ts'
 import { createPluginPort } from './plugin-port.ts'
 import { loadPlugins } from './plugins.ts'
 import type { Running } from './running.ts'
@@ -97,9 +102,8 @@ async function build(
   })
 
   const clusterLog = log.child({ room: 'cluster' })
-  const cluster =
-    config.cluster &&
-    createCluster({ node, config: config.cluster, store, recovered, counts: metrics.counts, log: clusterLog })
+  const clusterParts = { node, version: packageVersion(), store, recovered, counts: metrics.counts, log: clusterLog }
+  const cluster = config.cluster && createCluster({ ...clusterParts, config: config.cluster })
   const broker = new Broker({
     node,
     limits,
@@ -119,14 +123,32 @@ async function build(
   }
   port.open(broker)
   showGauges(metrics, broker, store)
+  if (cluster !== undefined) showClusterGauges(metrics, cluster)
 
-  const refuseNow = refusalOfAll(config, metrics, broker)
-  const listeners = await openListeners(config, log, metrics, broker, refuseNow, onStop)
+  const doors = new Doors(config, {
+    log: log.child({ room: 'listeners' }),
+    counts: metrics.counts,
+    refuseNow: refusalOfAll(config, metrics, broker),
+    onConnection: (connection) => void broker.accept(connection),
+  })
+  onStop(() => doors.close())
+  await doors.open()
+  const { listeners } = doors
+
+  const drain = createDrain(cluster, broker, doors, clusterLog)
+  metrics.gauge('draining', () => (drain.isRunning ? 1 : 0))
+  let onDrained = (): void => {}
+  const drained = new Promise<void>((resolve) => {
+    onDrained = resolve
+  })
   if (dataDir !== undefined && 'backup' in store) {
-    const control = await openControl(dataDir, store, log.child({ room: 'admin' }))
+    const sessions = (): number => broker.reception.sessions.size
+    const commands = createCommands({ store, cluster, drain, sessions, onDrained })
+    const control = await openControl(dataDir, commands, log.child({ room: 'admin' }))
     onStop(() => control.close())
   }
-  const admin = await openAdminIfWanted(config, log, metrics, store, onStop)
+  const readyReasons = (): string[] => reasonsAgainst(config, metrics, store, cluster, drain)
+  const admin = await openAdminIfWanted(config, log, metrics, readyReasons, cluster, onStop)
   log.info({ node, listeners: listeners.map(({ url }) => url), admin: admin?.url }, 'ready')
   return {
     config,
@@ -135,6 +157,7 @@ async function build(
     adminPassword: port.logins.find(({ username }) => username === 'admin')?.password,
     announcements: port.announcements,
     dataDir,
+    drained,
   }
 }
 
@@ -173,6 +196,26 @@ function showGauges(metrics: Metrics, broker: Broker, store: Store): void {
   metrics.gauge('storeLastSequence', () => store.lastSequence)
 }
 
+function showClusterGauges(metrics: Metrics, { operations }: Cluster): void {
+  const byNode = (read: (outbox: OutboxStatus) => number) => (): ReadonlyMap<string, number> =>
+    new Map(operations.outboxes().map((outbox) => [outbox.node, read(outbox)]))
+  metrics.gauge('clusterRedisUp', () => (operations.isRedisUp ? 1 : 0))
+  metrics.gauge('clusterNodes', () => new Map(Object.entries(operations.nodes())))
+  metrics.gauge('clusterFilters', () => operations.filters)
+  metrics.gauge(
+    'clusterOutboxMessages',
+    byNode(({ messages }) => messages),
+  )
+  metrics.gauge(
+    'clusterOutboxBytes',
+    byNode(({ bytes }) => bytes),
+  )
+  metrics.gauge(
+    'clusterOutboxAge',
+    byNode(({ oldestS = 0 }) => oldestS),
+  )
+}
+
 /** Why nobody at all may come in now. */
 function refusalOfAll({ limits }: Config, metrics: Metrics, broker: Broker): () => ConnectionRefusal | undefined {
   return () => {
@@ -185,46 +228,53 @@ function isOverloaded(loopDelayMs: number, metrics: Metrics): boolean {
   return loopDelayMs > 0 && (metrics.loopDelay.lastingSeconds?.p99 ?? 0) * 1000 > loopDelayMs
 }
 
-async function openListeners(
+function createDrain(cluster: Cluster | undefined, broker: Broker, doors: Doors, log: Logger): Drain {
+  const { reception } = broker
+  return new Drain({
+    log,
+    operations: cluster?.operations,
+    shutDoors: () => doors.shut(),
+    openDoors: () => doors.reopen(),
+    sendAway: (perS, references, signal) => reception.sendAway(perS, references, signal),
+    stay: () => reception.stay(),
+    giveAway: async (signal) => (await cluster?.moves.giveAway(signal)) ?? 0,
+  })
+}
+
+/** Why the broker should get no clients now. */
+function reasonsAgainst(
   config: Config,
-  log: Logger,
   metrics: Metrics,
-  broker: Broker,
-  refuseNow: () => ConnectionRefusal | undefined,
-  onStop: (release: Release) => void,
-): Promise<Listener[]> {
-  const listeners: Listener[] = []
-  for (const [index, entry] of config.listeners.entries()) {
-    const listener = await openListener(entry, {
-      limits: config.limits,
-      log: log.child({ room: 'listeners' }),
-      resolvePath: (path) => resolve(path),
-      onConnection: (connection) => void broker.accept(connection),
-      counts: metrics.counts,
-      setting: `listeners.${index}`,
-      refuseNow,
-    })
-    onStop(() => listener.close())
-    listeners.push(listener)
-  }
-  return listeners
+  store: Store,
+  cluster: Cluster | undefined,
+  drain: Drain,
+): string[] {
+  const reasons: string[] = []
+  if (store.failure !== undefined) reasons.push(`storage: ${store.failure.message}`)
+  if (isOverloaded(config.limits.loopDelayMs, metrics)) reasons.push('event loop delay over limits.loopDelayMs')
+  if (drain.isRunning || drain.isDone) reasons.push('draining: clients are sent to other nodes')
+  const refusal = cluster?.operations.refusal
+  if (refusal !== undefined) reasons.push(`cluster: ${refusal}`)
+  return reasons
 }
 
 async function openAdminIfWanted(
   config: Config,
   log: Logger,
   metrics: Metrics,
-  store: Store,
+  readyReasons: () => string[],
+  cluster: Cluster | undefined,
   onStop: (release: Release) => void,
 ): Promise<Admin | undefined> {
   if (!config.admin.enabled) return undefined
-  const readyReasons = (): string[] => {
-    const reasons: string[] = []
-    if (store.failure !== undefined) reasons.push(`storage: ${store.failure.message}`)
-    if (isOverloaded(config.limits.loopDelayMs, metrics)) reasons.push('event loop delay over limits.loopDelayMs')
-    return reasons
+  // A Redis that is away makes no node unready: it serves alone, and there is no better one.
+  const readyDetails = (): Record<string, unknown> => {
+    if (cluster === undefined) return {}
+    const { operations } = cluster
+    return { cluster: { redis: operations.isRedisUp ? 'up' : 'away', nodes: operations.nodes() } }
   }
-  const admin = await openAdmin(config.admin, { log: log.child({ room: 'admin' }), metrics, readyReasons })
+  const deps = { log: log.child({ room: 'admin' }), metrics, readyReasons, readyDetails }
+  const admin = await openAdmin(config.admin, deps)
   onStop(() => admin.close())
   return admin
 }

@@ -13,6 +13,8 @@ export interface Running {
   readonly announcements?: readonly string[] | undefined
   /** Undefined when nothing is kept on disk. */
   readonly dataDir?: string | undefined
+  /** Resolves when the clients and sessions of this node are at other nodes: it is to be stopped. Else never. */
+  readonly drained?: Promise<void> | undefined
   /** `now`: tells nobody, but flushes. */
   stop(options?: { readonly now?: boolean }): Promise<void>
 }

@@ -14,34 +14,41 @@ const connectionsMax = 4
 const requestMaxBytes = 65_536
 const requestTimeoutMs = 10_000
 
-export interface ControlCommands {
-  /** Copies the data into this folder; the answer is shown to whoever asked. Stops when the signal says so. */
-  backup(to: string, signal: AbortSignal): Promise<unknown>
+/** What was asked for: the name of the command, and what it needs to know. Who obeys checks the fields. */
+export interface ControlRequest {
+  readonly do: string
+  readonly [field: string]: unknown
 }
+
+/** Resolves with what is shown to whoever asked. The signal: the broker stops, or nobody waits for the answer any more. */
+export type ControlCommand = (request: ControlRequest, signal: AbortSignal) => Promise<unknown>
 
 export interface Control {
   /** Ends what is being done, and waits for it. */
   close(): Promise<void>
 }
 
-interface Request {
-  readonly do: 'backup'
-  readonly to: string
-}
+/** Who asks for one of these is answered, and hung up on by the end of the process: then all is free again. */
+const endsTheBroker: ReadonlySet<string> = new Set(['drain'])
 
 type Answer = { readonly done: unknown } | { readonly code: string | undefined; readonly message: string }
 
 /** The caller has the lock of the data: a socket file that is there was left by a broker that was killed. */
-export async function openControl(dataDir: string, commands: ControlCommands, log: PluginLog): Promise<Control> {
+export async function openControl(
+  dataDir: string,
+  commands: Readonly<Record<string, ControlCommand>>,
+  log: PluginLog,
+): Promise<Control> {
   const path = socketPath(dataDir)
   const stopping = new AbortController()
   const working = new Set<Promise<void>>()
   const sockets = new Set<Socket>()
+  const untilTheEnd = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     socket.on('error', (error) => log.debug({ error: errorText(error) }, 'control connection failed'))
-    const work = serve(socket, commands, stopping.signal).catch((error: unknown) => {
+    const work = serve(socket, commands, stopping.signal, () => untilTheEnd.add(socket)).catch((error: unknown) => {
       log.error({ error: errorText(error) }, 'control request failed')
       socket.destroy()
     })
@@ -53,15 +60,17 @@ export async function openControl(dataDir: string, commands: ControlCommands, lo
     await listen(server, path)
   } catch (error) {
     // Some file systems know no sockets. The broker serves all the same.
-    log.warn({ path, error: errorText(error) }, 'no backups while the broker runs: the socket cannot be made')
+    log.warn(
+      { path, error: errorText(error) },
+      'no backups and no commands while the broker runs: the socket cannot be made',
+    )
   }
   return {
     async close() {
       stopping.abort()
-      const closed = new Promise((done) => server.close(done))
+      server.close()
       await Promise.all(working)
-      for (const socket of sockets) socket.destroy()
-      await closed
+      for (const socket of sockets) if (!untilTheEnd.has(socket)) socket.destroy()
     },
   }
 }
@@ -77,23 +86,51 @@ async function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-async function serve(socket: Socket, commands: ControlCommands, signal: AbortSignal): Promise<void> {
-  const line = await readLine(socket, signal)
+async function serve(
+  socket: Socket,
+  commands: Readonly<Record<string, ControlCommand>>,
+  stopping: AbortSignal,
+  waitForTheEnd: () => void,
+): Promise<void> {
+  const line = await readLine(socket, stopping)
   if (line === undefined) {
     socket.destroy()
     return
   }
-  const answer = await obey(line, commands, signal)
+  const gone = new AbortController()
+  socket.once('close', () => gone.abort())
+  const request = parseRequest(line)
+  const answer = await obey(request, commands, AbortSignal.any([stopping, gone.signal]))
+  if ('done' in answer && endsTheBroker.has(request?.do ?? '')) {
+    waitForTheEnd()
+    socket.write(`${JSON.stringify(answer)}\n`)
+    socket.unref()
+    return
+  }
   socket.end(`${JSON.stringify(answer)}\n`)
 }
 
-async function obey(line: string, commands: ControlCommands, signal: AbortSignal): Promise<Answer> {
+function parseRequest(line: string): ControlRequest | undefined {
   try {
-    const request = JSON.parse(line) as Partial<Request>
-    if (request.do !== 'backup' || typeof request.to !== 'string') {
-      return { code: undefined, message: 'this broker knows no such request; is it of another version?' }
-    }
-    return { done: await commands.backup(request.to, signal) }
+    const request = JSON.parse(line) as Partial<ControlRequest> | null
+    return typeof request?.do === 'string' ? (request as ControlRequest) : undefined
+  } catch {
+    // Whoever sent it is told that it is no request.
+    return undefined
+  }
+}
+
+async function obey(
+  request: ControlRequest | undefined,
+  commands: Readonly<Record<string, ControlCommand>>,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const command = request !== undefined && Object.hasOwn(commands, request.do) ? commands[request.do] : undefined
+  if (request === undefined || command === undefined) {
+    return { code: undefined, message: 'this broker knows no such request; is it of another version?' }
+  }
+  try {
+    return { done: await command(request, signal) }
   } catch (error) {
     return { code: error instanceof OrioleError ? error.code : undefined, message: errorText(error) }
   }
@@ -119,8 +156,11 @@ function readLine(socket: Socket, signal: AbortSignal): Promise<string | undefin
   })
 }
 
-/** Asks the broker that runs on this data folder. Undefined: none does. Throws what the broker threw. */
-export async function askForBackup(dataDir: string, to: string): Promise<unknown> {
+/**
+ * Asks the broker that runs on this data folder. Undefined: none does. Throws what the broker threw. Resolves when it has
+ * answered; where the answer is that it ends, when it has ended. The signal hangs up: the broker gives up what it does.
+ */
+export async function askBroker(dataDir: string, request: ControlRequest, signal?: AbortSignal): Promise<unknown> {
   const socket = connect(socketPath(dataDir))
   const connected = await new Promise<boolean>((done, failed) => {
     socket.once('connect', () => done(true))
@@ -130,16 +170,19 @@ export async function askForBackup(dataDir: string, to: string): Promise<unknown
     })
   })
   if (!connected) return undefined
-  socket.write(`${JSON.stringify({ do: 'backup', to: resolve(to) } satisfies Request)}\n`)
-  for await (const line of createInterface({ input: socket })) {
-    const answer = JSON.parse(line) as Answer
-    if ('done' in answer) return answer.done
-    throw new OrioleError(
-      errorCodes.find((code): code is ErrorCode => code === answer.code) ?? 'ORI_STORE_OPEN',
-      answer.message,
-    )
+  signal?.addEventListener('abort', () => socket.destroy(), { once: true })
+  socket.write(`${JSON.stringify(request)}\n`)
+  let answer: Answer | undefined
+  const lines = createInterface({ input: socket })
+  // Without it a connection that breaks leaves the loop waiting for ever.
+  socket.once('close', () => lines.close())
+  for await (const line of lines) answer ??= JSON.parse(line) as Answer
+  if (answer === undefined) {
+    throw new OrioleError('ORI_CONTROL_FAILED', `the broker ended before it answered "${request.do}"; ask again`)
   }
-  throw new OrioleError('ORI_STORE_OPEN', 'the broker ended before the backup was made; make it again')
+  if ('done' in answer) return answer.done
+  const { code, message } = answer
+  throw new OrioleError(errorCodes.find((known): known is ErrorCode => known === code) ?? 'ORI_CONTROL_FAILED', message)
 }
 
 /** The shorter way to it, because the length of a socket's path is limited. */

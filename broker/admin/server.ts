@@ -11,6 +11,8 @@ export interface AdminDeps {
   readonly metrics: Pick<Metrics, 'render' | 'contentType'>
   /** Why the broker should get no clients now, a phrase each; none: it is ready. */
   readonly readyReasons: () => readonly string[]
+  /** More to know beside the answer, for people: it decides nothing. */
+  readonly readyDetails?: () => Readonly<Record<string, unknown>>
 }
 
 export interface Admin {
@@ -55,8 +57,9 @@ function addRoutes(server: FastifyInstance, deps: AdminDeps): void {
   server.get('/live', async () => ({ live: true }))
   server.get('/ready', async (_request, reply) => {
     const reasons = deps.readyReasons()
-    if (reasons.length === 0) return { ready: true }
-    return reply.code(503).send({ ready: false, reasons })
+    const details = deps.readyDetails?.()
+    if (reasons.length === 0) return { ready: true, ...details }
+    return reply.code(503).send({ ready: false, reasons, ...details })
   })
   server.get('/metrics', async (_request, reply) => {
     return reply.type(deps.metrics.contentType).send(await deps.metrics.render())

@@ -1,5 +1,6 @@
 // `oriole backup`: a copy of the data as it is at one moment, of a running broker and of a stopped one.
-import { askForBackup } from '../admin/control.ts'
+import { resolve } from 'node:path'
+import { askBroker } from '../admin/control.ts'
 import { type Counts, copyStore, kinds } from '../store/doctor.ts'
 import { type Command, UsageError } from './command.ts'
 import { dataPath } from './data-path.ts'
@@ -22,7 +23,9 @@ stopped broker are copied and checked. oriole restore makes a data folder of a b
     const to = input.positionals[0]
     if (to === undefined) throw new UsageError('name a folder for the backup', 'oriole backup --help')
     const path = await dataPath(input.text('data'), input.text('config'))
-    const answer = (await askForBackup(path, to)) as { counts: Counts; damagedMessages: number } | undefined
+    const answer = (await askBroker(path, { do: 'backup', to: resolve(to) })) as
+      | { counts: Counts; damagedMessages: number }
+      | undefined
     const counts = answer?.counts ?? (await copyStore(path, to))
     process.stdout.write(`${countLines(counts)}\n${path}: copied into ${to}\n`)
     const left = answer?.damagedMessages ?? 0

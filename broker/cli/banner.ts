@@ -2,8 +2,8 @@
 import { resolve } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import type { Listener } from '../listeners/listener.ts'
+import { howToCall, packageVersion } from '../package-root.ts'
 import type { Running } from '../running.ts'
-import { howToCall, packageVersion } from './package-root.ts'
 
 export function bannerText(running: Running): string {
   const { config, listeners, adminUrl, dataDir, adminPassword, announcements = [] } = running

@@ -4,8 +4,10 @@ import { CommandError } from './fail.ts'
 
 const usualPlaces = ['oriole.yaml', 'config/oriole.yaml']
 
+/** `ORIOLE_CONFIG` is for machines and containers where it lies elsewhere: every command there finds it. */
 export function configPath(named: string | undefined): string {
   if (named !== undefined) return named
+  if (process.env.ORIOLE_CONFIG) return process.env.ORIOLE_CONFIG
   const found = usualPlaces.find((place) => existsSync(place))
   if (found !== undefined) return found
   throw new CommandError(

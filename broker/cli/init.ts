@@ -2,10 +2,10 @@
 import { constants, copyFile, mkdir, readdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { errorText } from '../errors.ts'
+import { howToCall, packageRoot } from '../package-root.ts'
 import type { Command } from './command.ts'
 import { UsageError } from './command.ts'
 import { CommandError } from './fail.ts'
-import { howToCall, packageRoot } from './package-root.ts'
 
 export const command: Command = {
   summary: 'write a commented config into a folder',

@@ -35,7 +35,7 @@ SIGTERM or Ctrl-C stops it in order; a second one at once, still flushing.`,
     // On request the log is nothing but JSON lines; then the banner must not stand between them.
     const output = running.config.log.format === 'json' ? process.stderr : process.stdout
     output.write(bannerText(running))
-    await stop.asked
+    await Promise.race([stop.asked, ...(running.drained === undefined ? [] : [running.drained])])
     return stopInOrder(running, stop.again)
   },
 }

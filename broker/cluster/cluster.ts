@@ -2,11 +2,13 @@
 import type { Message } from '../message.ts'
 import type { ClientInfo } from '../plugin.ts'
 import type { Recovered, SessionRecord, Store, SubscriptionRecord, WillRecord } from '../store/store.ts'
+import type { ClusterOperations, NodeLoad } from './cluster-status.ts'
 
 export interface Cluster {
   readonly routing: Routing
   readonly moves: SessionMoves
   readonly wills: ClusterWills
+  readonly operations: ClusterOperations
   /** Joins. Resolves when the node serves with the others, or, while Redis is away, alone until it comes back. */
   start(house: ClusterHouse, recovered: Recovered): Promise<void>
   stop(): Promise<void>
@@ -105,6 +107,8 @@ export interface ClusterHouse {
    */
   deliver(message: Message): Promise<void>
   readonly sessions: SessionHouse
+  /** What there is on this node now. */
+  load(): NodeLoad
   /** Closes the connection of this client, if it is here. */
   disconnect(clientId: string, why: 'taken-over' | 'kicked', phrase: string): boolean
 }

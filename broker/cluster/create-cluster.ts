@@ -6,11 +6,14 @@ import type { PluginLog } from '../plugin.ts'
 import { type Recovered, type Store, storeIdMark } from '../store/store.ts'
 import type { Cluster } from './cluster.ts'
 import { KnownNodes } from './known-nodes.ts'
+import { Operations } from './operations.ts'
 import { createMeeting, type RunningMeeting } from './redis-meeting.ts'
 import { RedisRouting } from './redis-routing.ts'
 
 export interface ClusterParts {
   readonly node: string
+  /** Of the release. */
+  readonly version: string
   readonly config: ClusterConfig
   readonly store: Store
   readonly recovered: Recovered
@@ -18,13 +21,15 @@ export interface ClusterParts {
   readonly log: PluginLog
 }
 
-export function createCluster({ node, config, store, recovered, counts, log }: ClusterParts): Cluster {
+export function createCluster({ node, version, config, store, recovered, counts, log }: ClusterParts): Cluster {
   const routing = new RedisRouting(store, counts, log)
+  const operations = new Operations({ cluster: config.name, version, store, filters: () => routing.filters })
   const storeId = storeIdOf(store, recovered)
   const known = new KnownNodes(config.name, store, recovered)
   let meeting: RunningMeeting | undefined
   return {
     routing,
+    operations,
     moves: {
       claim: async () => ({ refused: undefined, done: () => {} }),
       ended: () => {},
@@ -45,6 +50,7 @@ export function createCluster({ node, config, store, recovered, counts, log }: C
           meeting = early
           known.follow(early)
           routing.enter(early, house, recovered)
+          operations.enter(early, house)
         },
       })
       await routing.start(house)

@@ -116,6 +116,11 @@ export class RedisRouting implements Routing {
     for (const forwarder of this.#forwarders.values()) forwarder.stop()
   }
 
+  /** Of other nodes. */
+  get filters(): number {
+    return this.#table.size
+  }
+
   changed(filter: string): void {
     this.#entered?.own.changed(filter)
   }

@@ -28,6 +28,12 @@ export function makeClusterHouse(
       return route && interestOf(route)
     },
     sessions: reception.moving,
+    load: () => ({
+      connections: reception.connected,
+      sessions: reception.sessions.size,
+      subscriptions: reception.sessions.subscriptions,
+      isDraining: reception.isDraining,
+    }),
     deliver(message) {
       if (isHandedOver(message.via)) return reception.takeHandedOver(message)
       return new Promise((resolve, reject) => {

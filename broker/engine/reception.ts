@@ -16,6 +16,7 @@ import { Admission } from './admission.ts'
 import type { BrokerParts } from './broker.ts'
 import type { Dispatcher, Published } from './dispatcher.ts'
 import { MovingSessions } from './moving-sessions.ts'
+import { sendAway } from './sending-away.ts'
 import { ofAnotherUser, Sessions } from './sessions.ts'
 import { Wills } from './wills.ts'
 
@@ -35,6 +36,8 @@ const supersededElsewhere: Refusal = {
   refused: reason.serverUnavailable,
   because: 'a later connection came to another node',
 }
+
+const beingDrained: Refusal = { refused: reason.useAnotherServer, because: 'this node is being drained' }
 
 export class Reception implements ConnectionHost, DeliveryHouse {
   readonly limits
@@ -56,6 +59,8 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   #moved = new Set<Session>()
   #audience!: Audience
   #closing = false
+  /** While clients are sent away: where to. */
+  #elsewhere: (() => string | undefined) | undefined
 
   constructor(parts: BrokerParts, dispatcher: Dispatcher, router: Router<Subscription>) {
     this.limits = parts.limits
@@ -110,6 +115,34 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.wills.recover(wills, (clientId) => this.sessions.get(clientId)?.expiryS ?? 0)
   }
 
+  get isDraining(): boolean {
+    return this.#elsewhere !== undefined
+  }
+
+  /**
+   * Clients go elsewhere, `perS` a second, and whoever comes meanwhile is sent on; each is told one of the places in its
+   * turn. Resolves with how many went, early when the signal says stop. It stays so until `stay`.
+   */
+  sendAway(perS: number, places: () => readonly string[], signal: AbortSignal): Promise<number> {
+    let turn = 0
+    const elsewhere = (): string | undefined => {
+      turn += 1
+      return places()[turn % Math.max(1, places().length)]
+    }
+    this.#elsewhere = elsewhere
+    const leaving = {
+      connections: () => this.#byClientId.values(),
+      open: () => this.#connections.size,
+      sendOne: (connection: Connection) => connection.sendElsewhere('this node is being drained', elsewhere()),
+    }
+    return sendAway(leaving, perS, signal)
+  }
+
+  /** Nobody is sent away any more. */
+  stay(): void {
+    this.#elsewhere = undefined
+  }
+
   accept(incoming: IncomingConnection): Connection {
     const connection = new Connection(this, incoming)
     this.#connections.add(connection)
@@ -133,6 +166,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   }
 
   open(connection: Connection, wish: SessionWish): Opened | Refusal | Promise<Opened | Refusal | undefined> {
+    if (this.#elsewhere !== undefined) return { ...beingDrained, serverReference: this.#elsewhere() }
     return this.#cluster === undefined ? this.#open(connection, wish) : this.#claim(this.#cluster, connection, wish)
   }
 

@@ -10,8 +10,8 @@ export interface Metrics {
   /** Add to them where it happens; they are read when somebody asks. */
   readonly counts: Counts
   readonly loopDelay: LoopDelay
-  /** Registers where a number of the present is read; registering again replaces it. */
-  gauge(name: GaugeName, read: () => number): void
+  /** Registers where a number of the present is read, or one for each value of its label; again: replaces it. */
+  gauge(name: GaugeName, read: () => Reading): void
   /** How long one commit of the store took, sync included. */
   observeCommit(seconds: number): void
   /** The text format of Prometheus. */
@@ -19,6 +19,9 @@ export interface Metrics {
   readonly contentType: string
   close(): void
 }
+
+/** By the value of the label where the gauge has one. */
+export type Reading = number | ReadonlyMap<string, number>
 
 interface Published {
   readonly name: `oriole_${string}_total`
@@ -117,7 +120,30 @@ const gauges = {
   subscriptions: { name: 'oriole_subscriptions', help: 'Subscriptions now.' },
   retained: { name: 'oriole_retained_messages', help: 'Retained messages now.' },
   storeLastSequence: { name: 'oriole_store_last_sequence', help: 'Sequence number of the last stored message.' },
-} as const satisfies Record<string, { readonly name: string; readonly help: string }>
+  draining: { name: 'oriole_draining', help: '1 while clients are being sent to other nodes before the node ends.' },
+  clusterRedisUp: { name: 'oriole_cluster_redis_up', help: '1 while Redis answers, 0 while this node serves alone.' },
+  clusterNodes: {
+    name: 'oriole_cluster_nodes',
+    help: 'Other nodes of the cluster, by whether their lease is alive.',
+    label: 'state',
+  },
+  clusterOutboxMessages: {
+    name: 'oriole_cluster_outbox_messages',
+    help: 'Messages in the log that another node has not taken yet.',
+    label: 'node',
+  },
+  clusterOutboxBytes: {
+    name: 'oriole_cluster_outbox_bytes',
+    help: 'Bytes in the log that another node has not taken yet; the bound is cluster.outboxMaxBytes.',
+    label: 'node',
+  },
+  clusterOutboxAge: {
+    name: 'oriole_cluster_outbox_age_seconds',
+    help: 'Age of the oldest message in the log that another node has not taken yet.',
+    label: 'node',
+  },
+  clusterFilters: { name: 'oriole_cluster_filters', help: 'Filters of other nodes that this node knows of.' },
+} as const satisfies Record<string, { readonly name: string; readonly help: string; readonly label?: string }>
 
 export type GaugeName = keyof typeof gauges
 
@@ -129,7 +155,7 @@ export function createMetrics(): Metrics {
   const registry = new Registry()
   const counts = createCounts()
   const loopDelay = new LoopDelay()
-  const readers = new Map<GaugeName, () => number>()
+  const readers = new Map<GaugeName, () => Reading>()
   collectDefaultMetrics({ register: registry })
   for (const key of Object.keys(published) as (keyof Counts)[]) publishCount(registry, counts, key)
   publishLoopDelay(registry, loopDelay)
@@ -193,9 +219,24 @@ function snakeCase(word: string): string {
   return word.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
-function publishGauge(registry: Registry, key: GaugeName, read: () => number): void {
-  const { name, help } = gauges[key]
-  const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) })
+function publishGauge(registry: Registry, key: GaugeName, read: () => Reading): void {
+  const { name, help, label }: { readonly name: string; readonly help: string; readonly label?: string } = gauges[key]
+  const gauge: Gauge = new Gauge({
+    name,
+    help,
+    labelNames: label === undefined ? [] : [label],
+    registers: [registry],
+    collect: () => {
+      const value = read()
+      if (typeof value === 'number') {
+        gauge.set(value)
+        return
+      }
+      // Of nodes that are gone nothing is left.
+      gauge.reset()
+      for (const [labelValue, number] of value) gauge.set({ [label ?? 'name']: labelValue }, number)
+    },
+  })
 }
 
 function publishLoopDelay(registry: Registry, loopDelay: LoopDelay): void {

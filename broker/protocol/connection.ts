@@ -190,14 +190,16 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
   /** The server ends the connection: MQTT 5 clients are told why (MQTT 4.13). */
   end(reasonCode: ReasonCode, phrase: string): void {
     if (this.#state === 'closed') return
-    this.host.counts.disconnectsSent[reasonCode] += 1
-    this.host.log.info(this.#fields({ reasonCode }), `connection ended: ${phrase}`)
-    if (this.#welcomed && this.version === 5) {
-      const { maximumPacketSize } = this.terms
-      const bytes = encodeDisconnect(reasonCode, this.explain(phrase), maximumPacketSize)
-      if (bytes.length <= maximumPacketSize) this.#output.write(bytes)
-    }
+    this.#tellEnd(reasonCode, phrase)
     this.#finish(phrase, true)
+    this.#leave()
+  }
+
+  /** The client is sent to another node (MQTT 4.11), and its session follows: it is not gone, so its will stays silent. */
+  sendElsewhere(phrase: string, serverReference: string | undefined): void {
+    if (this.#state === 'closed') return
+    this.#tellEnd(reason.useAnotherServer, phrase, serverReference)
+    this.#finish(phrase, false)
     this.#leave()
   }
 
@@ -223,6 +225,15 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
       const refusal = { sessionPresent: false, reasonCode: reason.serverUnavailable }
       this.endWith(encodeConnack(this.version, refusal), phrase)
     }
+  }
+
+  #tellEnd(reasonCode: ReasonCode, phrase: string, serverReference?: string): void {
+    this.host.counts.disconnectsSent[reasonCode] += 1
+    this.host.log.info(this.#fields({ reasonCode }), `connection ended: ${phrase}`)
+    if (!this.#welcomed || this.version !== 5) return
+    const { maximumPacketSize } = this.terms
+    const bytes = encodeDisconnect(reasonCode, this.explain(phrase), maximumPacketSize, serverReference)
+    if (bytes.length <= maximumPacketSize) this.#output.write(bytes)
   }
 
   #sendShared({ bytes, packetIdAt }: EncodedPublish, packetId: number): boolean {

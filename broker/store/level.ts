@@ -22,6 +22,7 @@ import { RetainedMessages } from './retained-messages.ts'
 import { SessionState } from './session-state.ts'
 import type {
   Cursor,
+  Held,
   HistoryPage,
   HistoryRange,
   ReadResult,
@@ -64,7 +65,6 @@ class LevelStore implements DiskStore {
   #repair: Repair | undefined
   #lastSequence = 0
   #reserved = 0
-  #writtenSequence = 0
   #closing: Promise<void> | undefined
 
   constructor(options: LevelStoreOptions) {
@@ -131,7 +131,6 @@ class LevelStore implements DiskStore {
       const recovered = await recover(path, folder, database, this.#places, log)
       this.#lastSequence = recovered.watermark
       this.#reserved = recovered.watermark
-      this.#writtenSequence = recovered.watermark
       this.#background.start(recovered.lastBatch, recovered.unneeded, recovered.floors)
       this.#database = database
       this.#folder = folder
@@ -254,9 +253,12 @@ class LevelStore implements DiskStore {
     return readHistory(this.#history, filter, range, fetch, this.#now)
   }
 
-  *streams(): IterableIterator<string> {
-    yield* this.#streams.names()
-    yield* this.#streams.emptyNames()
+  streams(): Iterable<string> {
+    return this.#streams.allNames()
+  }
+
+  held(stream: string): Held {
+    return this.#streams.held(stream)
   }
 
   trim(stream: string, upTo: number): void {
@@ -339,8 +341,7 @@ class LevelStore implements DiskStore {
   }
 
   #watermark(sequence: number): { type: 'put'; key: Buffer; value: Buffer } {
-    const value = records.encodeNumbers(keys.watermarkKey, [sequence])
-    return { type: 'put', key: keys.watermarkKey, value }
+    return { type: 'put', key: keys.watermarkKey, value: records.encodeNumbers(keys.watermarkKey, [sequence]) }
   }
 
   #opened(): Database {
@@ -354,8 +355,7 @@ class LevelStore implements DiskStore {
     this.#retainedMessages.written(batch)
     const last = batch.messages[batch.messages.length - 1]
     if (last === undefined) return
-    this.#writtenSequence = keys.sequenceOf(last.key)
-    this.#recent.evict(this.#writtenSequence)
+    this.#recent.evict(keys.sequenceOf(last.key))
     this.#enforce(batch.streams, batch.conversations)
   }
 

@@ -9,6 +9,7 @@ import { Removals } from './removals.ts'
 import { RetainedIndex, stampOf } from './retained.ts'
 import {
   arrivalStream,
+  type Held,
   type HistoryPage,
   type HistoryRange,
   type HistoryRule,
@@ -125,9 +126,12 @@ class MemoryStore implements Store {
     return readHistory(this.#history, filter, range, fetch, this.#now)
   }
 
-  *streams(): IterableIterator<string> {
-    yield* this.#streams.names()
-    yield* this.#streams.emptyNames()
+  streams(): Iterable<string> {
+    return this.#streams.allNames()
+  }
+
+  held(stream: string): Held {
+    return this.#streams.held(stream)
   }
 
   trim(stream: string, upTo: number): void {

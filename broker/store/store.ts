@@ -53,6 +53,8 @@ export interface Store {
 
   /** The streams that hold at least one message, or remember that they dropped some. */
   streams(): Iterable<string>
+  /** What a stream holds now. */
+  held(stream: string): Held
   /** Everyone who reads this stream has passed `upTo`: give back the space. Not counted as a loss. */
   trim(stream: string, upTo: number): void
 
@@ -139,6 +141,14 @@ export interface ReadResult {
   readonly gaps: readonly Gap[]
   /** Everything up to here has been looked at: the `after` of the next read, also when expired messages were left out. */
   readonly through: number
+}
+
+export interface Held {
+  readonly messages: number
+  /** Their places in memory among them. */
+  readonly bytes: number
+  /** In milliseconds since 1970. */
+  readonly oldestPublishedAt: number | undefined
 }
 
 export interface Gap {

@@ -2,7 +2,7 @@
 import { Dropped, newestRuns } from './dropped.ts'
 import { Ring } from './ring.ts'
 import { type Missing, nothingSkipped, type Skipped, skippedOf } from './skipped.ts'
-import { isArrival, isOutbox, type StoreLimits, type StreamPosition } from './store.ts'
+import { type Held, isArrival, isOutbox, type StoreLimits, type StreamPosition } from './store.ts'
 
 export interface Selection {
   readonly sequences: readonly number[]
@@ -154,6 +154,16 @@ export class Streams {
 
   names(): Iterable<string> {
     return this.#rings.keys()
+  }
+
+  *allNames(): IterableIterator<string> {
+    yield* this.names()
+    yield* this.emptyNames()
+  }
+
+  held(stream: string): Held {
+    const ring = this.#rings.get(stream)
+    return { messages: ring?.length ?? 0, bytes: ring?.bytes ?? 0, oldestPublishedAt: ring?.firstPublishedAt }
   }
 
   /** The streams that hold nothing and remember what they dropped: its readers may have passed it. */

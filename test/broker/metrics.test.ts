@@ -54,6 +54,22 @@ test('metrics: a gauge is read when somebody asks, and absent before it is known
   assert.equal((await read(metrics)).get('oriole_connections'), 9)
 })
 
+test('metrics: a gauge with a label has a line for each value, and none for what is gone', { timeout }, async (t) => {
+  const metrics = createMetrics()
+  t.after(() => metrics.close())
+  let waiting = new Map([
+    ['one', 3],
+    ['two', 0],
+  ])
+  metrics.gauge('clusterOutboxMessages', () => waiting)
+  assert.equal((await read(metrics)).get('oriole_cluster_outbox_messages{node="one"}'), 3)
+  assert.equal((await read(metrics)).get('oriole_cluster_outbox_messages{node="two"}'), 0)
+  waiting = new Map([['two', 5]])
+  const lines = await read(metrics)
+  assert.equal(lines.has('oriole_cluster_outbox_messages{node="one"}'), false)
+  assert.equal(lines.get('oriole_cluster_outbox_messages{node="two"}'), 5)
+})
+
 test('metrics: commit times are a histogram in seconds', { timeout }, async (t) => {
   const metrics = createMetrics()
   t.after(() => metrics.close())

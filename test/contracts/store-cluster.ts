@@ -30,6 +30,20 @@ export function storeClusterContract(test: StoreTest): void {
     assert.equal(skipped, 6)
   })
 
+  test('of a stream it is known how much it holds, and since when', async (_t, { store }) => {
+    const publishedAt = Date.now() - 60_000
+    assert.deepEqual(store.held(outbox), { messages: 0, bytes: 0, oldestPublishedAt: undefined })
+    const first = store.append(messageOf('a', '1', { publishedAt }), [outbox])
+    store.append(messageOf('a', '2'), [outbox, 'a'])
+    await committed(store)
+    const held = store.held(outbox)
+    assert.deepEqual([held.messages, held.oldestPublishedAt], [2, publishedAt])
+    assert.ok(held.bytes > 2, `${held.bytes} bytes`)
+    store.trim(outbox, first)
+    assert.ok(store.held(outbox).bytes < held.bytes)
+    assert.equal(store.held(outbox).messages, 1)
+  })
+
   test('of a topic it is known when it was set or removed last, and where', async (_t, { store }) => {
     const origin = { storeId: 7, sequence: 1 }
     store.putRetained(messageOf('a', '1', { publishedAt: 10 }))

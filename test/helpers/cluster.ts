@@ -68,6 +68,11 @@ export class ClusterNode {
     return this.#broker.child.pid
   }
 
+  /** Of the process that has ended; null: a signal ended it, or it runs. */
+  get exitCode(): number | null {
+    return this.#broker?.child.exitCode ?? null
+  }
+
   /** What it printed, over all its starts. */
   get output(): string {
     return this.#output + (this.#broker?.output() ?? '')
@@ -138,6 +143,11 @@ ${isAlone ? '' : `cluster: { ${cluster.join(', ')} }\n`}`,
       if (!line.startsWith('#') && at > 0) found.set(line.slice(0, at), Number(line.slice(at + 1)))
     }
     return found
+  }
+
+  async ready(): Promise<{ readonly status: number; readonly body: Readonly<Record<string, unknown>> }> {
+    const response = await fetch(`http://127.0.0.1:${this.#adminPort}/ready`)
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> }
   }
 
   async metric(name: string): Promise<number> {

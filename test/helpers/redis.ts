@@ -98,13 +98,14 @@ export interface Proxy {
 export async function startProxy(t: Cleanup, port: number): Promise<Proxy> {
   let state: 'open' | 'cut' | 'reset' = 'open'
   const sockets = new Set<Socket>()
-  const server = createServer((inside) => {
+  // Without it each hop may wait 40 ms for an acknowledgement (Nagle and delayed ACK), which no cable does.
+  const server = createServer({ noDelay: true }, (inside) => {
     sockets.add(inside)
     inside.on('close', () => sockets.delete(inside))
     inside.on('error', () => {})
     if (state === 'reset') return inside.destroy()
     if (state === 'cut') return inside.pause()
-    const outside = connect({ host: '127.0.0.1', port })
+    const outside = connect({ host: '127.0.0.1', port, noDelay: true })
     sockets.add(outside)
     outside.on('close', () => {
       sockets.delete(outside)

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** The folder with package.json, `config/` and `dist/`. This file runs as dist/broker/cli/package-root.js. */
+/** The folder with package.json, `config/` and `dist/`. This file runs as dist/broker/package-root.js. */
 export const packageRoot = findRoot(dirname(fileURLToPath(import.meta.url)))
 
 export function packageVersion(): string {
@@ -14,7 +14,7 @@ export function packageVersion(): string {
 /** What to type for `oriole`, here: its name when it was called so, else the file. */
 export function howToCall(): string {
   if (basename(process.argv[1] ?? '') === 'oriole') return 'oriole'
-  const fromHere = relative(process.cwd(), fileURLToPath(new URL('../cli.js', import.meta.url)))
+  const fromHere = relative(process.cwd(), fileURLToPath(new URL('./cli.js', import.meta.url)))
   return `node ${fromHere.includes(' ') ? `"${fromHere}"` : fromHere}`
 }
 

@@ -1,5 +1,5 @@
 // The shapes that answers of plugins must have; what has another shape counts as "no".
-import { isValidTopicName } from './protocol/topics.ts'
+import { filterProblem, isValidTopicName } from './protocol/topics.ts'
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
@@ -28,8 +28,20 @@ export function isIdentity(value: unknown): boolean {
     isObject(value.attributes) &&
     isStrings(Object.values(value.attributes)) &&
     (value.expiresAt === undefined || Number.isFinite(value.expiresAt)) &&
-    (value.rules === undefined || (Array.isArray(value.rules) && value.rules.every(isObject)))
+    (value.rules === undefined || (Array.isArray(value.rules) && value.rules.every(isObject))) &&
+    (value.subscriptions === undefined || isSubscriptions(value.subscriptions))
   )
+}
+
+function isSubscriptions(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every((one) => isObject(one) && isQos(one.qos) && typeof one.filter === 'string' && isFilter(one.filter))
+  )
+}
+
+function isFilter(filter: string): boolean {
+  return filterProblem(filter) === undefined
 }
 
 function isStrings(value: unknown): boolean {

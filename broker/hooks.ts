@@ -8,6 +8,16 @@ import {
   isMessage,
   isSubscribeDecision,
 } from './hook-answers.ts'
+import { createFirst, createWaterfall, isPromise, type Link, type Report } from './hook-chains.ts'
+import {
+  current,
+  type Identified,
+  Identities,
+  type Named,
+  named,
+  type Proof,
+  type RightsVersion,
+} from './hook-identity.ts'
 import type { Message } from './message.ts'
 import type {
   AuthenticateAnswer,
@@ -19,6 +29,7 @@ import type {
   HookKind,
   HookName,
   Hooks,
+  Identity,
   ObserveHooks,
   PluginLog,
   PublishQuestion,
@@ -32,6 +43,14 @@ export interface HookRunner extends Observers {
   authenticate(credentials: Credentials): Promise<AuthenticateAnswer>
   /** One step of an enhanced authentication; an identity has gone through `identify`. Never throws or rejects. */
   authenticateExchange(step: ExchangeStep): Promise<ExchangeAnswer>
+  /** Of an identity that one of the two above made. */
+  proofOf(identity: Identity): Proof | undefined
+  /** It was made by the rights of now. */
+  isCurrent(identity: Identity): boolean
+  /** What a proof is worth by now: `confirm`, then `identify`. Never throws or rejects. */
+  identify(proof: Proof, credentials: Credentials): Promise<Identified>
+  /** Raise it when plugins answer by other rules than before: answers that are on their way are asked for again. */
+  readonly rights: RightsVersion
   /** A synchronous answer stays synchronous: the hot path awaits nothing and allocates nothing. Never throws or rejects. */
   authorizePublish(client: ClientInfo, question: PublishQuestion): Decision | Promise<Decision>
   authorizeSubscribe(client: ClientInfo, question: SubscribeQuestion): SubscribeDecision | Promise<SubscribeDecision>
@@ -51,8 +70,7 @@ export interface LoadedPlugin {
   readonly hooks: Partial<Hooks>
 }
 
-/** The refusal of a question that every plugin passed on. */
-export const noPluginAnswered = 'no plugin answered'
+export { noPluginAnswered } from './hook-chains.ts'
 
 export interface HookOptions {
   /** For all plugins of one question together; no answer in time is "no". */
@@ -68,49 +86,57 @@ export function createHooks(plugins: readonly LoadedPlugin[], options: HookOptio
   const linksOf = <Name extends HookName>(name: Name) => collectLinks(plugins, name)
   const { timeoutMs } = options
 
-  const authenticate = createFirst(linksOf('authenticate'), isAuthenticateAnswer, refuse, timeoutMs, report)
-  const exchange = createFirst<ExchangeStep, undefined, ExchangeAnswer>(
-    linksOf('authenticateExchange'),
+  const rights: RightsVersion = { version: 0 }
+  const authenticate = createFirst<Credentials, undefined, Named<AuthenticateAnswer>>(
+    named(linksOf('authenticate')) as Link<Hooks['authenticate']>[],
+    isAuthenticateAnswer,
+    refuse,
+    timeoutMs,
+    report,
+  )
+  const exchange = createFirst<ExchangeStep, undefined, Named<ExchangeAnswer>>(
+    named(linksOf('authenticateExchange')) as Link<Hooks['authenticateExchange']>[],
     isExchangeAnswer,
     refuse,
     timeoutMs,
     report,
   )
-  const identify = createWaterfall(linksOf('identify'), isIdentity, timeoutMs, report)
+  const identities = new Identities({
+    rights,
+    identify: createWaterfall(linksOf('identify'), isIdentity, timeoutMs, report),
+    confirm: createConfirm(linksOf('confirm'), timeoutMs, report),
+  })
+  const authorizePublish = createFirst(linksOf('authorizePublish'), isDecision, deny, timeoutMs, report)
+  const authorizeSubscribe = createFirst(linksOf('authorizeSubscribe'), isSubscribeDecision, deny, timeoutMs, report)
   const onDeliver = linksOf('onDeliver')
   const onPublish = linksOf('onPublish')
 
   return {
     async authenticate(credentials) {
+      const asked = rights.version
       const answer = await authenticate(credentials, undefined)
       if ('deny' in answer) return answer
-      const identified = await identify(answer.identity, credentials)
-      return identified.value === null ? refuse(identified.because) : { identity: identified.value }
+      return identities.make({ identity: answer.identity, plugin: answer.plugin ?? '' }, credentials, asked)
     },
     async authenticateExchange(step) {
+      const asked = rights.version
       const answer = await exchange(step, undefined)
       if (!('identity' in answer)) return answer
-      const identified = await identify(answer.identity, step)
-      return identified.value === null ? refuse(identified.because) : { ...answer, identity: identified.value }
+      const { identity, plugin = '', ...others } = answer
+      const identified = await identities.make({ identity, plugin }, step, asked)
+      return 'deny' in identified ? identified : { ...others, ...identified }
     },
-    authorizePublish: createFirst(linksOf('authorizePublish'), isDecision, deny, timeoutMs, report),
-    authorizeSubscribe: createFirst(linksOf('authorizeSubscribe'), isSubscribeDecision, deny, timeoutMs, report),
+    proofOf: (identity) => identities.proofOf(identity),
+    isCurrent: (identity) => identities.isCurrent(identity),
+    identify: (proof, credentials) => identities.remake(proof, credentials),
+    rights,
+    authorizePublish: current(rights, authorizePublish),
+    authorizeSubscribe: current(rights, authorizeSubscribe),
     onPublish: onPublish.length === 0 ? undefined : createPublishHook(onPublish, timeoutMs, report),
     onDeliver: onDeliver.length === 0 ? undefined : createDeliverHook(onDeliver, report),
     ...createObservers(linksOf, report),
   }
 }
-
-/** One plugin in the chain of one hook. */
-interface Link<Hook> {
-  readonly plugin: string
-  readonly hook: HookName
-  readonly call: Hook
-  /** Made once: these are the constants that a refusal carries. */
-  readonly failed: Readonly<Record<Failure, string>>
-}
-
-type Failure = 'threw' | 'timedOut' | 'malformed' | 'dropped'
 
 function collectLinks<Name extends HookName>(plugins: readonly LoadedPlugin[], hook: Name): Link<Hooks[Name]>[] {
   return plugins.flatMap(({ name, hooks }) => {
@@ -126,8 +152,6 @@ function collectLinks<Name extends HookName>(plugins: readonly LoadedPlugin[], h
     return [{ plugin: name, hook, call, failed }]
   })
 }
-
-type Report = (link: Link<unknown>, failure: Failure, error?: unknown) => void
 
 /** Each failure is counted; the log gets one line a second for each plugin and hook, with how many it left out. */
 function createReporter(options: HookOptions): Report {
@@ -152,138 +176,20 @@ function createReporter(options: HookOptions): Report {
   }
 }
 
-type FirstCall<First, Second, Answer> = (
-  first: First,
-  second: Second,
-) => Answer | undefined | Promise<Answer | undefined>
-
-/** First hooks: asked in order until one answers. No answer, a throw, a malformed or a late answer is "no". */
-function createFirst<First, Second, Answer>(
-  links: readonly Link<FirstCall<First, Second, Answer>>[],
-  isAnswer: (answer: unknown) => boolean,
-  no: (because: string) => Answer,
-  timeoutMs: number,
-  report: Report,
-): (first: First, second: Second) => Answer | Promise<Answer> {
-  const nobody = no(noPluginAnswered)
-  const refusals = links.map((link) => ({
-    threw: no(link.failed.threw),
-    timedOut: no(link.failed.timedOut),
-    malformed: no(link.failed.malformed),
-  }))
-
-  function failed(at: number, failure: keyof (typeof refusals)[number], error?: unknown): Answer {
-    report(links[at]!, failure, error)
-    return refusals[at]![failure]
-  }
-
-  function ask(first: First, second: Second): Answer | Promise<Answer> {
-    for (let at = 0; at < links.length; at++) {
-      let answer: Answer | undefined | Promise<Answer | undefined>
-      try {
-        answer = links[at]!.call(first, second)
-      } catch (error) {
-        return failed(at, 'threw', error)
-      }
-      if (answer === undefined) continue
-      if (isPromise(answer)) return askOn(first, second, at, answer)
-      return isAnswer(answer) ? (answer as Answer) : failed(at, 'malformed')
-    }
-    return nobody
-  }
-
-  /** Goes on from the plugin that answered with a promise. */
-  function askOn(first: First, second: Second, from: number, pending: Promise<Answer | undefined>): Promise<Answer> {
-    return within(
-      timeoutMs,
-      from,
-      async (progress) => {
-        let answer: unknown = pending
-        for (; progress.at < links.length && !progress.over; progress.at++) {
-          try {
-            if (progress.at > from) answer = links[progress.at]!.call(first, second)
-            answer = await answer
-          } catch (error) {
-            return progress.over ? nobody : failed(progress.at, 'threw', error)
-          }
-          if (answer === undefined) continue
-          return isAnswer(answer) ? (answer as Answer) : failed(progress.at, 'malformed')
-        }
-        return nobody
-      },
-      (at) => failed(at, 'timedOut'),
-    )
-  }
-
-  return ask
-}
-
-type WaterfallCall<Value, Second> = (value: Value, second: Second) => Value | null | Promise<Value | null>
-
-/** Where a waterfall ended: the value, or null and why. */
-interface Landed<Value> {
-  readonly value: Value | null
-  readonly because: string
-}
-
-/** Waterfall hooks: each gets what the one before returned. Null, a throw, a malformed or a late value is null. */
-function createWaterfall<Value, Second>(
-  links: readonly Link<WaterfallCall<Value, Second>>[],
-  isValue: (value: unknown) => boolean,
-  timeoutMs: number,
-  report: Report,
-): (value: Value, second: Second) => Landed<Value> | Promise<Landed<Value>> {
-  function failed(at: number, failure: 'threw' | 'timedOut' | 'malformed', error?: unknown): Landed<Value> {
-    report(links[at]!, failure, error)
-    return { value: null, because: links[at]!.failed[failure] }
-  }
-
-  /** Undefined: go on with `next`. */
-  function checked(at: number, next: unknown, before: Value): Landed<Value> | undefined {
-    if (next === null) return { value: null, because: links[at]!.failed.dropped }
-    return next === before || isValue(next) ? undefined : failed(at, 'malformed')
-  }
-
-  function fall(value: Value, second: Second): Landed<Value> | Promise<Landed<Value>> {
-    for (let at = 0; at < links.length; at++) {
-      let next: Value | null | Promise<Value | null>
-      try {
-        next = links[at]!.call(value, second)
-      } catch (error) {
-        return failed(at, 'threw', error)
-      }
-      if (isPromise(next)) return fallOn(value, second, at, next)
-      const end = checked(at, next, value)
-      if (end !== undefined) return end
-      value = next as Value
-    }
-    return { value, because: '' }
-  }
-
-  function fallOn(value: Value, second: Second, from: number, pending: Promise<Value | null>): Promise<Landed<Value>> {
-    return within(
-      timeoutMs,
-      from,
-      async (progress) => {
-        let next: unknown = pending
-        for (; progress.at < links.length && !progress.over; progress.at++) {
-          try {
-            if (progress.at > from) next = links[progress.at]!.call(value, second)
-            next = await next
-          } catch (error) {
-            return progress.over ? { value: null, because: '' } : failed(progress.at, 'threw', error)
-          }
-          const end = progress.over ? undefined : checked(progress.at, next, value)
-          if (end !== undefined) return end
-          value = next as Value
-        }
-        return { value, because: '' }
-      },
-      (at) => failed(at, 'timedOut'),
-    )
-  }
-
-  return fall
+/** Each plugin confirms what it answered itself. */
+function createConfirm(links: readonly Link<Hooks['confirm']>[], timeoutMs: number, report: Report) {
+  return new Map(
+    links.map((link) => {
+      const ask = createFirst<Identity, undefined, AuthenticateAnswer>(
+        [link],
+        isAuthenticateAnswer,
+        refuse,
+        timeoutMs,
+        report,
+      )
+      return [link.plugin, (identity: Identity) => ask(identity, undefined)]
+    }),
+  )
 }
 
 function createPublishHook(
@@ -348,31 +254,6 @@ function createObserver(links: readonly Link<Observe>[], report: Report): (...to
   }
 }
 
-/** Where an asynchronous chain stands; `over` tells it that nobody waits any more. */
-interface Progress {
-  at: number
-  over: boolean
-}
-
-/** The answer of `work`, or after `timeoutMs` that of `late`, with the index of the plugin that was being asked. */
-function within<Answer>(
-  timeoutMs: number,
-  from: number,
-  work: (progress: Progress) => Promise<Answer>,
-  late: (at: number) => Answer,
-): Promise<Answer> {
-  const progress: Progress = { at: from, over: false }
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      progress.over = true
-      resolve(late(progress.at))
-    }, timeoutMs)
-    work(progress)
-      .then(resolve, reject)
-      .finally(() => clearTimeout(timer))
-  })
-}
-
 function deny(because: string): Decision {
   return Object.freeze({ allow: false, because })
 }
@@ -383,8 +264,4 @@ function refuse(because: string): { readonly deny: string } {
 
 function swallow(promise: Promise<unknown>): void {
   promise.then(undefined, () => undefined)
-}
-
-function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

@@ -1,12 +1,16 @@
 // What plugins ask of the broker, also while it does not run yet: what they publish during set-up waits for it.
 import type { Engine } from './engine/engine.ts'
 import type { Message } from './message.ts'
-import type { ClientInfo, PluginBroker } from './plugin.ts'
+import type { ClientInfo, PluginBroker, RightsChange } from './plugin.ts'
 import { isValidTopicName } from './protocol/topics.ts'
+
+/** Nobody is connected yet. */
+const nothing: RightsChange = Object.freeze({ clients: 0, asked: 0, ended: 0, disconnected: 0 })
 
 type Outgoing = Parameters<PluginBroker['publish']>[0]
 
-export interface PluginPort extends Pick<PluginBroker, 'publish' | 'clients' | 'disconnect' | 'announce'> {
+export interface PluginPort
+  extends Pick<PluginBroker, 'publish' | 'clients' | 'disconnect' | 'rightsChanged' | 'changeIdentity' | 'announce'> {
   /** The broker runs. */
   open(engine: Engine): void
   readonly announcements: readonly string[]
@@ -42,6 +46,8 @@ export function createPluginPort(): PluginPort {
     },
     clients: (): Iterable<ClientInfo> => engine?.clientInfos() ?? [],
     disconnect: (clientId, phrase) => engine?.disconnect(clientId, phrase) ?? false,
+    rightsChanged: async (affects) => engine?.rightsChanged(affects) ?? nothing,
+    changeIdentity: (clientId, identity) => engine?.changeIdentity(clientId, identity) ?? false,
   }
 }
 

@@ -8,10 +8,22 @@ export interface Identity {
   readonly groups: readonly string[]
   readonly roles: readonly string[]
   readonly attributes: Readonly<Record<string, string>>
-  /** When the proof ends, in milliseconds since 1970; undefined: never. */
+  /** When the proof ends, in milliseconds since 1970; undefined: never. A client that is still connected then is ended. */
   readonly expiresAt?: number | undefined
   /** Entries of the form of `acl.yaml` that came with the proof: acl-file reads them behind those of its file. */
   readonly rules?: readonly object[] | undefined
+  /** Made for the client without its asking, as soon as it is connected, and taken away when they are not here any more. */
+  readonly subscriptions?: readonly AutomaticSubscription[] | undefined
+}
+
+/**
+ * A subscription by the house: `authorizeSubscribe` is asked as for any other; it is stored with the session, so that it
+ * queues while the client is away. The client's own UNSUBSCRIBE does not end it.
+ */
+export interface AutomaticSubscription {
+  /** May be `$share/NAME/filter`. */
+  readonly filter: string
+  readonly qos: QoS
 }
 
 /** What a client brought to CONNECT, and where it came from. */
@@ -106,6 +118,16 @@ export interface SubscribeQuestion {
   readonly share: string | undefined
 }
 
+/** What `PluginBroker.rightsChanged` did. */
+export interface RightsChange {
+  /** Connected clients, and the filters that were asked for again. */
+  readonly clients: number
+  readonly asked: number
+  readonly ended: number
+  /** Connections that ended because `confirm` said so. */
+  readonly disconnected: number
+}
+
 type Answer<T> = T | undefined | Promise<T | undefined>
 
 /** Asked in the order of the config until one answers. No answer, a throw or a timeout is "no". */
@@ -115,6 +137,12 @@ export interface FirstHooks {
   authenticateExchange(step: ExchangeStep): Answer<ExchangeAnswer>
   authorizePublish(client: ClientInfo, question: PublishQuestion): Answer<Decision>
   authorizeSubscribe(client: ClientInfo, question: SubscribeQuestion): Answer<SubscribeDecision>
+  /**
+   * Is it still so, without the client's proving it again? Asked of the plugin alone that authenticated it, with what that
+   * answered, when `rightsChanged` concerns it and when its will fires later. The identity of now, or a refusal: the user is
+   * gone or disabled. Without this hook an identity holds until it expires.
+   */
+  confirm(identity: Identity): Answer<AuthenticateAnswer>
 }
 
 /** Each gets what the one before returned; null drops (and denies, for `identify`). */
@@ -147,6 +175,7 @@ export const hookKinds = {
   authenticateExchange: 'first',
   authorizePublish: 'first',
   authorizeSubscribe: 'first',
+  confirm: 'first',
   identify: 'waterfall',
   onPublish: 'waterfall',
   onDeliver: 'waterfall',
@@ -197,6 +226,21 @@ export interface PluginBroker {
   clients(): Iterable<ClientInfo>
   /** Ends a connection; `reason` is logged. False: no such client is connected. */
   disconnect(clientId: string, reason: string): boolean
+  /**
+   * Rules, users or groups have changed: call it after the plugin answers by the new ones. For each affected client that is
+   * connected (`affects` left out: for all) the identity is made anew (`confirm`, then `identify` on what `authenticate` had
+   * answered), and every filter that it holds is asked for again; what is not granted any more ends, with all that waits
+   * to be delivered for it. Wills that wait and sessions of clients that are away are asked when they come up. Runs in
+   * slices that leave the loop to others; within a second also with many clients. Never rejects.
+   */
+  rightsChanged(affects?: (client: ClientInfo) => boolean): Promise<RightsChange>
+  /**
+   * The plugin that authenticated this connected client has a new answer to who it is (an own backend, a renewed token):
+   * as if `authenticate` had given it now, `identify` follows, and its rights are asked again. The username stays: the
+   * session belongs to it. False: no such client is connected, or it is another user's. For plugins that add groups or
+   * roles in `identify` there is `rightsChanged`.
+   */
+  changeIdentity(clientId: string, identity: Identity): boolean
   /** Acquire, and on the next line register the release. Run in reverse order at stop. */
   onStop(release: () => void | Promise<void>): void
 }

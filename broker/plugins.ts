@@ -33,7 +33,7 @@ export interface PluginDependencies {
   readonly dataDir: string
   readonly node: string
   /** `publish` may be called from a plugin's setup: it then waits until the broker runs. */
-  readonly broker: Pick<PluginBroker, 'publish' | 'clients' | 'disconnect'>
+  readonly broker: Pick<PluginBroker, 'publish' | 'clients' | 'disconnect' | 'rightsChanged' | 'changeIdentity'>
   /** Prints a line on the terminal; never into the log. */
   announce: PluginBroker['announce']
 }
@@ -196,6 +196,8 @@ function brokerOf(
     publish: (message) => broker.publish(message),
     clients: () => broker.clients(),
     disconnect: (clientId, reason) => broker.disconnect(clientId, reason),
+    rightsChanged: (affects) => broker.rightsChanged(affects),
+    changeIdentity: (clientId, identity) => broker.changeIdentity(clientId, identity),
     announce,
     onStop,
   }
@@ -219,12 +221,13 @@ function assertHooks(hooks: object): void {
   }
 }
 
+/** Most houses do without: enhanced authentication is beside the ordinary one, and without `confirm` an identity holds. */
+const offers: readonly (keyof Hooks)[] = ['authenticateExchange', 'confirm']
+
 /** A question that nobody answers is always "no": that is safe, and rarely meant. */
 function warnOfSilence(plugins: readonly LoadedPlugin[], log: PluginLog): void {
   for (const [hook, kind] of Object.entries(hookKinds) as [keyof Hooks, HookKind][]) {
-    // Enhanced authentication is an offer beside the ordinary one; most houses do without.
-    if (kind !== 'first' || hook === 'authenticateExchange' || plugins.some(({ hooks }) => hooks[hook] !== undefined))
-      continue
+    if (kind !== 'first' || offers.includes(hook) || plugins.some(({ hooks }) => hooks[hook] !== undefined)) continue
     log.warn({ hook }, 'no plugin answers this question, so the answer is always no')
   }
 }

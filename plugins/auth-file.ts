@@ -8,6 +8,7 @@ import { createVerifier } from './auth/verifier.ts'
 const noPassword: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: no password was given' })
 const wrong: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: unknown user or wrong password' })
 const disabled: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: the user is disabled' })
+const removed: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: the user was removed' })
 const busy: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: too many logins at once', busy: true })
 const wellKnown: AuthenticateAnswer = Object.freeze({
   deny: 'auth-file: the password is a well-known one; set another with `oriole passwd`',
@@ -36,6 +37,7 @@ export default definePlugin({
     file.onChange((changed) => {
       const before = users
       users = usersOf(changed)
+      void broker.rightsChanged(({ identity }) => find(before, identity.username) !== undefined)
       // Who was removed, disabled or given another password or other rights must prove it anew.
       for (const { id, identity } of broker.clients()) {
         const old = find(before, identity.username)
@@ -59,7 +61,14 @@ export default definePlugin({
       return { identity: current.identity }
     }
 
-    return { authenticate }
+    return {
+      authenticate,
+      confirm(identity) {
+        const user = find(users, identity.username)
+        if (user === undefined || user.disabled) return user === undefined ? removed : disabled
+        return { identity: user.identity }
+      },
+    }
   },
 })
 

@@ -12,6 +12,7 @@ const nonceBytes = 18
 
 const wrong: ExchangeAnswer = Object.freeze({ deny: 'auth-scram: unknown user or wrong password' })
 const disabled: ExchangeAnswer = Object.freeze({ deny: 'auth-scram: the user is disabled' })
+const removed: ExchangeAnswer = Object.freeze({ deny: 'auth-scram: the user was removed' })
 const wrongNonce: ExchangeAnswer = Object.freeze({ deny: 'auth-scram: the nonce is not that of this exchange' })
 const wrongBinding: ExchangeAnswer = Object.freeze({ deny: 'auth-scram: the header is not that of the first message' })
 
@@ -41,6 +42,7 @@ export default definePlugin({
     file.onChange((changed) => {
       const before = users
       users = scramUsersOf(changed)
+      void broker.rightsChanged(({ identity }) => before.has(identity.username))
       // Who was removed, disabled or given another password or other rights must prove it anew.
       for (const { id, identity } of broker.clients()) {
         const old = before.get(identity.username)
@@ -81,6 +83,11 @@ export default definePlugin({
       authenticateExchange(step: ExchangeStep) {
         if (step.method !== method) return undefined
         return step.state === undefined ? begin(step.data) : finish(step.state as Exchange, step.data)
+      },
+      confirm(identity) {
+        const user = users.get(identity.username)
+        if (user === undefined || user.disabled) return user === undefined ? removed : disabled
+        return { identity: user.identity }
       },
     }
   },

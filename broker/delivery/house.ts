@@ -6,6 +6,7 @@ import type { Counts, DropReason } from '../metrics/counts.ts'
 import type { PluginLog } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
 import type { Delivery } from './delivery.ts'
+import type { Link } from './link.ts'
 import type { Session } from './session.ts'
 
 export interface DeliveryHouse {
@@ -27,4 +28,6 @@ export interface DeliveryHouse {
   /** Messages fell off a bounded queue before the session could read them. */
   tellSkipped(session: Session, messages: number): void
   countDrop(reason: DropReason, delivery: Delivery, session: Session): void
+  /** QoS 0 left, or the client acknowledged it. */
+  countDelivered(delivery: Delivery, link: Link | undefined): void
 }

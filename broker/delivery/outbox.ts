@@ -15,6 +15,7 @@ import type { Link } from './link.ts'
 import { passOnShared } from './pass-on.ts'
 import { Redelivery } from './redelivery.ts'
 import { RetainedWalks } from './retained-walks.ts'
+import { isCovered, letGoOfRevoked } from './revoked.ts'
 import type { Session } from './session.ts'
 import { Waiting } from './waiting.ts'
 import { type Inflight, Window } from './window.ts'
@@ -108,6 +109,19 @@ export class Outbox {
     this.#house.store.putCursor(this.#session.clientId, this.cursor())
   }
 
+  /** Rights were taken away: what waits and may not be delivered any more is let go. */
+  recheck(): void {
+    this.#session.rightsVersion += 1
+    this.#letGoOfRevoked()
+    const link = this.#link
+    if (link !== undefined && this.#redelivery.length > 0 && !this.#gated) this.#loadThenPump(link)
+    else this.pump()
+  }
+
+  #letGoOfRevoked(): void {
+    letGoOfRevoked(this.#house, this.#session, this.window, [this.#backlog, this.#live])
+  }
+
   #begin(link: Link): void {
     if (this.#redelivery.begin()) this.#loadThenPump(link)
     else this.pump()
@@ -176,7 +190,7 @@ export class Outbox {
     this.#redelivery.forget(entry)
     this.#gaps?.confirmed(entry)
     if (this.#session.persistent) this.#house.markMoved(this.#session)
-    if (entry.delivery !== undefined) this.#told(entry.delivery)
+    if (entry.delivery !== undefined) this.#house.countDelivered(entry.delivery, this.#link)
     this.pump()
     return true
   }
@@ -187,7 +201,7 @@ export class Outbox {
     if (entry === undefined) return false
     this.#redelivery.forget(entry)
     this.#gaps?.confirmed(entry)
-    if (entry.delivery !== undefined) this.#told(entry.delivery)
+    if (entry.delivery !== undefined) this.#house.countDelivered(entry.delivery, this.#link)
     entry.delivery = undefined
     if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, this.cursor())
     return true
@@ -254,9 +268,7 @@ export class Outbox {
   /** False: some must still wait. */
   #sendUnacknowledged(link: Link): boolean {
     while (this.#link === link && this.#redelivery.length > 0) {
-      const entry = this.#redelivery.take(link)
-      if (entry === undefined) return false
-      this.#sendAgain(link, entry)
+      if (!this.#redelivery.sendNext(link)) return false
     }
     return this.#link === link
   }
@@ -275,22 +287,12 @@ export class Outbox {
         ? this.#gaps.send(link, delivery, this.window.get(packetId))
         : link.sendPublish(outgoing, qos, retain, false, packetId, subscriptionIds)
     if (!wasSent) this.#giveUp(packetId, delivery, 'too_large')
-    else if (qos === 0) this.#told(delivery)
+    else if (qos === 0) this.#house.countDelivered(delivery, this.#link)
     else if (this.#session.persistent) this.#house.markMoved(this.#session)
   }
 
-  #sendAgain(link: Link, entry: Inflight): void {
-    if (entry.released) link.sendPubrel(entry.packetId, reason.success)
-    else if (entry.delivery !== undefined) {
-      const { outgoing, qos, retain, subscriptionIds } = entry.delivery
-      if (!link.sendPublish(outgoing, qos, retain, true, entry.packetId, subscriptionIds)) {
-        this.#giveUp(entry.packetId, entry.delivery, 'too_large')
-      }
-    }
-  }
-
   /** It will never be sent to this client; for the session it counts as delivered. */
-  #giveUp(packetId: number, delivery: Delivery, why: 'expired' | 'too_large'): void {
+  #giveUp(packetId: number, delivery: Delivery, why: 'expired' | 'too_large' | 'revoked'): void {
     if (packetId > 0) this.window.remove(packetId, delivery.qos === 2 ? 2 : 1)
     this.#house.countDrop(why, delivery, this.#session)
   }
@@ -298,28 +300,25 @@ export class Outbox {
   #tellGaps(link: Link): void {
     if (this.#gaps === undefined) return
     const event = this.#gaps.sendEvent(this.#house, link)
-    if (event !== undefined) this.#told(event)
+    if (event !== undefined) this.#house.countDelivered(event, this.#link)
     if (this.#gaps?.isOver === true) this.#gaps = undefined
-  }
-
-  #told(delivery: Delivery): void {
-    const { counts, hooks } = this.#house
-    counts.messagesDelivered[delivery.qos === 0 ? 'qos0' : delivery.qos === 1 ? 'qos1' : 'qos2'] += 1
-    if (hooks.onDelivered !== undefined && this.#link !== undefined) {
-      hooks.onDelivered(delivery.outgoing.message, this.#link.info)
-    }
   }
 
   /** The packet identifiers of these messages are on disk before the messages leave. */
   #sendWhenWritten(link: Link, entries: readonly Inflight[]): void {
     const { store } = this.#house
+    const { rightsVersion } = this.#session
     this.#gated = true
     store.putCursor(this.#session.clientId, this.cursor())
     store.commit((error) => {
       if (this.#link !== link) return
       if (error !== undefined) return link.end(reason.serverBusy, 'storage is not available')
       for (const entry of entries) {
-        if (this.#link === link && entry.delivery !== undefined) this.#send(link, entry.delivery, entry.packetId)
+        if (this.#link !== link || entry.delivery === undefined) continue
+        const isSure =
+          rightsVersion === this.#session.rightsVersion || isCovered(this.#session, entry.delivery) === true
+        if (isSure) this.#send(link, entry.delivery, entry.packetId)
+        else this.#giveUp(entry.packetId, entry.delivery, 'revoked')
       }
       this.#gated = false
       this.pump()
@@ -329,7 +328,7 @@ export class Outbox {
   #loadThenPump(link: Link): void {
     this.#gated = true
     const load = async (): Promise<void> => {
-      if (!(await this.#redelivery.load(() => this.#link === link))) return
+      if (!(await this.#redelivery.load(link, () => this.#link === link))) return
       this.#gated = false
       this.pump()
     }
@@ -343,11 +342,13 @@ export class Outbox {
     const upTo = this.#house.fedSequence
     const limit = this.#readLimit
     const after = this.#arrivedUpTo ?? this.#readUpTo
+    const { rightsVersion } = this.#session
     try {
       const read = await readBacklog(this.#house, this.#session, { after, upTo, limit, isArrived })
       if (this.#link !== link) return
       this.#reading = false
       for (const delivery of read.deliveries) this.#backlog.push(delivery)
+      if (rightsVersion !== this.#session.rightsVersion) this.#letGoOfRevoked()
       if (isArrived) {
         this.#arrivedUpTo = read.end ? undefined : read.upTo
         this.pump()

@@ -24,6 +24,8 @@ export class Session {
   cuts: Cuts | undefined
   /** Another node owns it, and this one still collects for it. */
   isLeaving = false
+  /** Raised when rights were taken away: what was looked at before is looked at again. */
+  rightsVersion = 0
   /** It ended: expired, replaced by a clean start, or removed. */
   ended = false
 

@@ -25,6 +25,16 @@ export class Waiting extends Fifo<Delivery> {
     this.bytes = 0
   }
 
+  /** Each as `look` answers, in the same order; undefined: it waits no longer. */
+  lookAgain(look: (delivery: Delivery) => Delivery | undefined): void {
+    const before = [...this]
+    this.clear()
+    for (const delivery of before) {
+      const now = look(delivery)
+      if (now !== undefined) this.push(now)
+    }
+  }
+
   /** Of the log, among those that wait; they are in its order. Infinity: none of them is in the log. */
   get firstSequence(): number {
     for (const { outgoing } of this) if (outgoing.sequence > 0) return outgoing.sequence

@@ -7,7 +7,7 @@ import type { HookRunner } from '../hooks.ts'
 import type { IncomingConnection } from '../listeners/listener.ts'
 import type { Message } from '../message.ts'
 import type { Counts } from '../metrics/counts.ts'
-import type { ClientInfo, PluginLog } from '../plugin.ts'
+import type { ClientInfo, Identity, PluginLog, RightsChange } from '../plugin.ts'
 import type { Connection } from '../protocol/connection.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import { Router } from '../router/router.ts'
@@ -19,7 +19,7 @@ import { Dispatcher } from './dispatcher.ts'
 import type { Engine } from './engine.ts'
 import { LiveBus } from './live-bus.ts'
 import { AedesPersistence } from './persistence.ts'
-import { Reception } from './reception.ts'
+import { expiryStepMs, Reception } from './reception.ts'
 import { giveBackSpace } from './space.ts'
 
 export interface BrokerParts {
@@ -96,6 +96,7 @@ export class Broker extends Aedes implements Engine {
     this.reception.recover(recovered)
     await super.listen()
     this.#every(tickMs, () => this.reception.tick(Date.now()))
+    this.#every(expiryStepMs, () => this.reception.endExpired(Date.now()))
     this.#every(checkpointMs, () => this.reception.checkpoint())
     this.#every(spaceEveryMs, () => this.#giveBack())
   }
@@ -125,15 +126,33 @@ export class Broker extends Aedes implements Engine {
     this.reception.publish(message, undefined, (error) => done?.(error))
   }
 
-  /** The connected clients, as plugins see them. */
+  /** The clients of whom it is known who they are, as plugins see them; most are connected. */
   *clientInfos(): IterableIterator<ClientInfo> {
-    for (const connection of this.reception.connections()) if (connection.connected) yield connection.info
+    for (const connection of this.reception.known()) if (!connection.closed) yield connection.info
   }
 
+  /** Also one that is on its way in. */
   disconnect(clientId: string, phrase: string): boolean {
-    const connection = this.reception.connectionOf(clientId)
-    connection?.end(reason.administrativeAction, phrase)
-    return connection !== undefined
+    const found = [...this.reception.identifiedAs(clientId)]
+    for (const connection of found) connection.end(reason.administrativeAction, phrase)
+    return found.length > 0
+  }
+
+  rightsChanged(affects?: (client: ClientInfo) => boolean): Promise<RightsChange> {
+    return this.reception.rights.changed(affects)
+  }
+
+  changeIdentity(clientId: string, identity: Identity): boolean {
+    const found = [...this.reception.identifiedAs(clientId)].filter(
+      ({ info }) => info.identity.username === identity.username,
+    )
+    for (const connection of found) {
+      this.reception.rights.changeIdentity(connection, identity).catch((error: unknown) => {
+        this.#parts.log.error({ clientId, error: String(error) }, 'an identity could not be changed')
+        connection.end(reason.unspecifiedError, 'the identity could not be changed')
+      })
+    }
+    return found.length > 0
   }
 
   /** Tells the clients, and closes the store once everything is written. */

@@ -1,6 +1,6 @@
 // The engine contract: what the rest of the house asks of the broker.
 import type { Message } from '../message.ts'
-import type { ClientInfo } from '../plugin.ts'
+import type { ClientInfo, Identity, RightsChange } from '../plugin.ts'
 
 export interface Engine {
   /** `done` is called when the message is stored as its QoS asks, or with the error. */
@@ -8,4 +8,7 @@ export interface Engine {
   clientInfos(): Iterable<ClientInfo>
   /** Ends a connection; the phrase is logged and told to an MQTT 5 client. False: no such client is connected. */
   disconnect(clientId: string, phrase: string): boolean
+  rightsChanged(affects?: (client: ClientInfo) => boolean): Promise<RightsChange>
+  /** False: no such client is connected, or it is another user's. */
+  changeIdentity(clientId: string, identity: Identity): boolean
 }

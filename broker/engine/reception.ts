@@ -2,6 +2,7 @@
 import type { Cluster } from '../cluster/cluster.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
+import type { Link } from '../delivery/link.ts'
 import type { Session } from '../delivery/session.ts'
 import type { Subscription } from '../delivery/subscription.ts'
 import type { IncomingConnection } from '../listeners/listener.ts'
@@ -11,14 +12,19 @@ import { Connection } from '../protocol/connection.ts'
 import type { ConnectionHost, Ending, Opened, Origin, Refusal, SessionWish } from '../protocol/host.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import type { Router } from '../router/router.ts'
-import type { Recovered } from '../store/store.ts'
+import type { Recovered, SubscriptionRecord } from '../store/store.ts'
 import { Admission } from './admission.ts'
 import type { BrokerParts } from './broker.ts'
+import { Deadlines } from './deadlines.ts'
 import type { Dispatcher, Published } from './dispatcher.ts'
 import { MovingSessions } from './moving-sessions.ts'
+import { Rights } from './rights.ts'
 import { sendAway } from './sending-away.ts'
 import { ofAnotherUser, Sessions } from './sessions.ts'
 import { Wills } from './wills.ts'
+
+/** Credentials end to this precision. */
+export const expiryStepMs = 100
 
 export type ClientEvent = 'client' | 'clientReady' | 'clientDisconnect' | 'ping' | 'connackSent'
 
@@ -55,6 +61,11 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   /** All that were accepted, with CONNECT or without. */
   readonly #connections = new Set<Connection>()
   readonly #byClientId = new Map<string, Connection>()
+  /** It is known who they are, and they have no session yet. */
+  readonly #entering = new Set<Connection>()
+  /** When their credentials end. */
+  readonly #expiries = new Deadlines<Connection>(expiryStepMs)
+  readonly rights: Rights
   /** Sessions whose cursor moved since the last checkpoint. */
   #moved = new Set<Session>()
   #audience!: Audience
@@ -72,6 +83,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#dispatcher = dispatcher
     this.#admission = new Admission(parts.limits)
     this.mayArrive = parts.cluster !== undefined
+    this.rights = new Rights({ hooks: parts.hooks, log: parts.log, identified: () => this.known() })
     this.sessions = new Sessions(this, router, (clientId) => parts.cluster?.moves.ended(clientId))
     this.wills = new Wills({ ...parts, publish: (message) => this.publish(message, undefined, ignore) })
     this.moving = new MovingSessions({
@@ -107,6 +119,18 @@ export class Reception implements ConnectionHost, DeliveryHouse {
 
   connectionOf(clientId: string): Connection | undefined {
     return this.#byClientId.get(clientId)
+  }
+
+  /** Those of whom it is known who they are, also if they have no session yet. */
+  *identifiedAs(clientId: string): IterableIterator<Connection> {
+    const connected = this.#byClientId.get(clientId)
+    if (connected !== undefined) yield connected
+    for (const connection of this.#entering) if (connection.id === clientId) yield connection
+  }
+
+  *known(): IterableIterator<Connection> {
+    yield* this.#byClientId.values()
+    yield* this.#entering
   }
 
   recover({ sessions, wills }: Recovered): void {
@@ -149,8 +173,17 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     return connection
   }
 
+  identified(connection: Connection): void {
+    if (!connection.connected) this.#entering.add(connection)
+    const { expiresAt } = connection.info.identity
+    if (expiresAt === undefined) this.#expiries.clear(connection)
+    else this.#expiries.set(connection, expiresAt)
+  }
+
   gone(connection: Connection): void {
     this.#connections.delete(connection)
+    this.#entering.delete(connection)
+    this.#expiries.clear(connection)
   }
 
   admit(clientId: string, username: string | undefined, address: string): Refusal | undefined {
@@ -211,6 +244,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     if (opened.present) this.wills.disarm(id)
     else this.wills.fire(id)
     if (wish.will !== undefined) this.wills.arm(wish.info, wish.will)
+    this.#entering.delete(connection)
     this.#byClientId.set(id, connection)
     this.#changed()
     this.#audience.emitEvent('client', connection)
@@ -244,6 +278,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
 
   subscribe(_session: Session, subscription: Subscription): void {
     this.sessions.subscribe(subscription)
+  }
+
+  changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void {
+    this.sessions.changeSubscription(session, filter, change)
   }
 
   settled(): Promise<void> | undefined {
@@ -282,6 +320,11 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.hooks.onDropped?.(delivery.outgoing.message, session.clientId, why)
   }
 
+  countDelivered({ qos, outgoing }: Delivery, link: Link | undefined): void {
+    this.counts.messagesDelivered[qos === 0 ? 'qos0' : qos === 1 ? 'qos1' : 'qos2'] += 1
+    if (this.hooks.onDelivered !== undefined && link !== undefined) this.hooks.onDelivered(outgoing.message, link.info)
+  }
+
   /** Once a second: silent connections, expired sessions, wills whose delay is over. */
   tick(now: number): void {
     for (const connection of this.#connections) {
@@ -297,6 +340,13 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     for (const session of this.sessions.endExpired(now)) this.wills.fire(session.clientId)
     this.wills.fireDue(now)
     this.#admission.forgetOld()
+  }
+
+  /** Credentials that have ended end their connections: at most `expiryStepMs` late if it is asked so often. */
+  endExpired(now: number): void {
+    for (const connection of this.#expiries.due(now)) {
+      connection.end(reason.maximumConnectTime, 'the credentials have expired')
+    }
   }
 
   /** Writes how far sessions have come; what is lost with a crash is delivered again. */

@@ -220,6 +220,13 @@ export class Sessions {
     if (session.persistent) this.#house.store.putSubscription(session.clientId, subscription.record)
   }
 
+  changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void {
+    const subscription = session.subscriptions.get(filter)
+    if (subscription === undefined) return
+    subscription.record = { ...subscription.record, ...change }
+    if (session.persistent) this.#house.store.putSubscription(session.clientId, subscription.record)
+  }
+
   unsubscribe(session: Session, filter: string): boolean {
     const subscription = session.subscriptions.get(filter)
     if (subscription === undefined) return false

@@ -108,20 +108,43 @@ export class Wills {
     setImmediate(() => this.#publishSome())
   }
 
-  /** Rights may have changed since CONNECT: asked again. The hooks never throw. */
+  /** Rights may have changed since CONNECT, and who the client is: asked again. The hooks never throw. */
   #ask(armed: Armed): void {
+    const { hooks } = this.#house
+    if (hooks.isCurrent(armed.info.identity)) this.#askRight(armed)
+    else void this.#identify(armed).then((now) => now && this.#askRight(now))
+  }
+
+  /** Who it is by now; undefined: nobody any more, and the will is refused. */
+  async #identify({ clientId, will, info }: Armed): Promise<Armed | undefined> {
+    const { hooks } = this.#house
+    const proof = hooks.proofOf(info.identity) ?? { identity: will.identity, plugin: will.provenBy }
+    const { username } = info.identity
+    const { address, listener, protocolVersion } = info
+    const credentials = { clientId, username, address, listener, protocolVersion }
+    const answer = await hooks.identify(proof, { ...credentials, password: undefined, certificate: undefined })
+    if ('deny' in answer) this.#refuse(clientId, will, answer.deny)
+    else return { clientId, will, info: { ...info, identity: answer.identity } }
+    return undefined
+  }
+
+  #askRight(armed: Armed): void {
     const { topic, qos, retain } = armed.will.message
     const decision = this.#house.hooks.authorizePublish(armed.info, { topic, qos, retain, will: true })
     if (decision instanceof Promise) void decision.then((answer) => this.#decided(armed, answer))
     else this.#decided(armed, decision)
   }
 
+  #refuse(clientId: string, { message }: WillRecord, because: string): void {
+    this.#house.counts.aclDenied.will += 1
+    this.#house.log.info({ clientId, topic: message.topic, because }, 'will refused')
+    this.#forget(clientId)
+  }
+
   #decided({ clientId, will, info }: Armed, decision: Decision): void {
     const { message } = will
     if (!decision.allow) {
-      this.#house.counts.aclDenied.will += 1
-      this.#house.log.info({ clientId, topic: message.topic, because: decision.because }, 'will refused')
-      this.#forget(clientId)
+      this.#refuse(clientId, will, decision.because)
       return
     }
     const { onPublish } = this.#house.hooks
@@ -151,8 +174,8 @@ function formerClient(clientId: string, will: WillRecord): ClientInfo {
   return {
     id: clientId,
     identity: will.identity,
-    address: '',
-    listener: '',
+    address: will.address,
+    listener: will.listener,
     protocolVersion: 5,
     cleanStart: false,
     connectedAt: 0,

@@ -16,6 +16,8 @@ const dropReasons = {
   plugin: 0,
   /** A deny overlaps the granted filter. */
   withheld: 0,
+  /** The right to it was taken away while it waited. */
+  revoked: 0,
   /** The publisher was not allowed, and its version of MQTT has no way to be told. */
   not_authorized: 0,
   /** The quota of retained messages. */
@@ -65,6 +67,8 @@ export interface Counts extends ListenerCounts {
   pluginErrors: number
   subscribes: number
   unsubscribes: number
+  /** Ended by the house, because the client may not hold them any more. */
+  subscriptionsEnded: number
   retainedSet: number
   willsPublished: number
   slowConsumersCut: number
@@ -108,6 +112,7 @@ export function createCounts(): Counts {
     pluginErrors: 0,
     subscribes: 0,
     unsubscribes: 0,
+    subscriptionsEnded: 0,
     retainedSet: 0,
     willsPublished: 0,
     slowConsumersCut: 0,

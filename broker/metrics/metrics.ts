@@ -80,6 +80,10 @@ const published = {
   pluginErrors: { name: 'oriole_plugin_errors_total', help: 'Throws and timeouts of plugins.' },
   subscribes: { name: 'oriole_subscribes_total', help: 'Filters granted.' },
   unsubscribes: { name: 'oriole_unsubscribes_total', help: 'Filters given up.' },
+  subscriptionsEnded: {
+    name: 'oriole_subscriptions_ended_total',
+    help: 'Filters that clients held and may not hold any more.',
+  },
   retainedSet: { name: 'oriole_retained_set_total', help: 'Retained messages set or cleared.' },
   willsPublished: { name: 'oriole_wills_published_total', help: 'Wills published.' },
   slowConsumersCut: {

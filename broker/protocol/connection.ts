@@ -122,9 +122,14 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     return this.#output.hasRoom
   }
 
-  /** Of an opened connection. */
+  /** Its CONNECT has come so far that it is known who it is. */
+  get isIdentified(): boolean {
+    return this.#info !== undefined && this.#state !== 'closed'
+  }
+
+  /** Of an identified connection. */
   get info(): ClientInfo {
-    if (this.#info === undefined) throw new Error('the connection is not opened')
+    if (this.#info === undefined) throw new Error('nobody knows yet who it is')
     return this.#info
   }
 
@@ -133,9 +138,14 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     return this.#session
   }
 
-  /** CONNECT was accepted. */
-  opened(info: ClientInfo, session: Session): void {
+  /** It is known who the client is; CONNECT is not accepted yet. */
+  identified(info: ClientInfo): void {
     this.#info = info
+    this.host.identified(this)
+  }
+
+  /** CONNECT was accepted. */
+  opened(session: Session): void {
     this.#session = session
     this.#state = 'connected'
     this.intake.packetMaxBytes = this.host.limits.packetMaxBytes
@@ -146,9 +156,10 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     this.#welcomed = true
   }
 
-  /** The client proved again who it is; its rights may have changed. */
+  /** The client proved again who it is, or the house changed it: its rights are to be asked for again. */
   renewed(identity: Identity): void {
     Object.assign(this.info, { identity })
+    this.host.identified(this)
   }
 
   write(bytes: Buffer): void {

@@ -4,10 +4,10 @@ import type { Credentials, Identity } from '../plugin.ts'
 import type { Connection } from './connection.ts'
 import { encodeAuth } from './encode.ts'
 import { enter, type Opening, refuse } from './handle-connect.ts'
-import { reauthorize } from './handle-subscribe.ts'
 import type { Refusal } from './host.ts'
 import { type AuthPacket, ProtocolViolation } from './packets.ts'
 import { type ReasonCode, reason } from './reason-codes.ts'
+import { reauthorize } from './reauthorize.ts'
 
 /** An exchange under way. One that leads to CONNACK has limits.connectTimeoutMs for all its steps. */
 export interface Exchange {

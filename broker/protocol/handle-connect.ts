@@ -7,10 +7,10 @@ import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
 import { beginExchange } from './handle-auth.ts'
 import { sendWhenStored } from './handle-publish.ts'
-import { reauthorize } from './handle-subscribe.ts'
 import type { Opened, Refusal } from './host.ts'
 import type { ConnectPacket, ProtocolViolation, Will } from './packets.ts'
 import { reason } from './reason-codes.ts'
+import { reauthorize } from './reauthorize.ts'
 import { reservedTopic } from './reserved.ts'
 import { checkTopicLimits } from './topics.ts'
 import { willMessage } from './will-message.ts'
@@ -51,6 +51,11 @@ export async function enter(
 ): Promise<void> {
   const { packet, clientId } = opening
   const info = describe(connection, packet, clientId, identity)
+  // From here on it is found when rights change.
+  connection.identified(info)
+  if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now()) {
+    return refuse(connection, clientId, { refused: reason.notAuthorized, because: 'the credentials have expired' })
+  }
   const will = packet.will === undefined ? undefined : await checkWill(connection, info, packet.will)
   if (connection.closed) return
   if (will !== undefined && 'refused' in will) return refuse(connection, clientId, will)
@@ -60,8 +65,9 @@ export async function enter(
   const opened = answer instanceof Promise ? await answer : answer
   if (opened === undefined) return
   if ('refused' in opened) return refuse(connection, clientId, opened)
-  connection.opened(info, opened.session)
-  if (opened.present) await reauthorize(connection)
+  connection.opened(opened.session)
+  // What the house subscribes it to is a part of the session before the client hears of it.
+  if (opened.present || info.identity.subscriptions !== undefined) await reauthorize(connection)
   if (!connection.closed) welcome(connection, opening, opened, proof)
 }
 
@@ -155,7 +161,11 @@ async function checkWill(connection: Connection, info: ClientInfo, will: Will): 
     counts.aclDenied.will += 1
     return { refused: reason.notAuthorized, because: `will: ${decision.because}` }
   }
-  return { message: willMessage(will, info), identity: info.identity, delayS: will.delayS, firesAt: undefined }
+  const { address, listener } = info
+  const proof = hooks.proofOf(info.identity)
+  const { identity, plugin } = proof ?? { identity: info.identity, plugin: '' }
+  const message = willMessage(will, info)
+  return { message, identity, provenBy: plugin, address, listener, delayS: will.delayS, firesAt: undefined }
 }
 
 /** Before MQTT 5: none for a clean session, else our default. */

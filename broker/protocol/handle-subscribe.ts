@@ -57,6 +57,8 @@ function sendWhenSettled(connection: Connection, settled: Promise<void>, bytes: 
 export function handleUnsubscribe(connection: Connection, packet: UnsubscribePacket): undefined {
   const { host, session, version } = connection
   const codes = packet.filters.map((filter) => {
+    const automatic = session.subscriptions.get(filter)?.record.automatic
+    if (automatic !== undefined) return keepAutomatic(connection, filter, automatic)
     if (!host.unsubscribe(session, filter)) return reason.noSubscriptionExisted
     host.counts.unsubscribes += 1
     host.hooks.onUnsubscribed?.(connection.info, filter)
@@ -67,26 +69,10 @@ export function handleUnsubscribe(connection: Connection, packet: UnsubscribePac
   else connection.replies.send(bytes)
 }
 
-/** The rules may have changed while the client was away: what it holds is asked for again before it gets anything. */
-export async function reauthorize(connection: Connection): Promise<void> {
-  const { host, session, info } = connection
-  for (const subscription of [...session.subscriptions.values()]) {
-    const { filter, share, record } = subscription
-    const decision = await host.hooks.authorizeSubscribe(info, { filter, qos: record.qos, share })
-    if (connection.closed) return
-    if (decision.allow && record.qos <= (decision.maxQos ?? 2)) {
-      subscription.withhold = decision.withhold
-      continue
-    }
-    if (decision.allow) {
-      const lower = { ...record, qos: decision.maxQos ?? record.qos }
-      host.subscribe(session, new Subscription(session, lower, subscription, decision.withhold))
-      continue
-    }
-    host.counts.aclDenied.subscribe += 1
-    host.log.info({ clientId: info.id, filter: record.filter, because: decision.because }, 'stored subscription ended')
-    host.unsubscribe(session, record.filter)
-  }
+/** What the house subscribed the client to is not the client's to end; what it asked for by itself is. */
+function keepAutomatic({ host, session }: Connection, filter: string, automatic: 'only' | 'too'): ReasonCode {
+  if (automatic === 'too') host.changeSubscription(session, filter, { automatic: 'only' })
+  return reason.notAuthorized
 }
 
 async function subscribeOne(
@@ -163,6 +149,7 @@ function makeSubscription(
     since: before !== undefined && (before.queueing || !queueing) ? before.record.since : host.store.lastSequence,
     retainedPending: retained && session.persistent,
     keptUntil: 0,
+    ...(before?.record.automatic !== undefined && { automatic: 'too' as const }),
   }
   return new Subscription(
     session,

@@ -6,7 +6,7 @@ import type { HookRunner } from '../hooks.ts'
 import type { Message } from '../message.ts'
 import type { Counts } from '../metrics/counts.ts'
 import type { ClientInfo, PluginLog } from '../plugin.ts'
-import type { Store, WillRecord } from '../store/store.ts'
+import type { Store, SubscriptionRecord, WillRecord } from '../store/store.ts'
 import type { Connection } from './connection.ts'
 import type { ReasonCode } from './reason-codes.ts'
 
@@ -41,6 +41,8 @@ export interface ConnectionHost {
   /** Who has failed too often lately; `admit` asks it for the username of CONNECT. */
   banned(username: string | undefined, address: string): Refusal | undefined
   loginFailed(username: string | undefined, address: string): void
+  /** It is known who the client of this connection is, or its identity has changed. */
+  identified(connection: Connection): void
   /**
    * Ownership, takeover and session, in one step: of any number of connections with one client id, one stays. A promise
    * where other nodes have to be asked; undefined: the client went away meanwhile.
@@ -55,6 +57,8 @@ export interface ConnectionHost {
   subscribe(session: Session, subscription: Subscription): void
   /** Resolves when other nodes know what is subscribed to here; undefined: there is nothing that they have to know. */
   settled(): Promise<void> | undefined
+  /** Writes down something about a subscription that changes nothing of what it delivers. */
+  changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void
   /** False: there was no such subscription. */
   unsubscribe(session: Session, filter: string): boolean
   /** Extensions that listen to aedes' events hear of it. */

@@ -136,6 +136,10 @@ export function decodeSession(record: Buffer): SessionRecord {
   }
 }
 
+/** A Subscription Identifier has 28 bits (MQTT-3.8.2.1.2); those above it say whether the house made the subscription. */
+const automaticBit = 2 ** 28
+const automaticKinds = [undefined, 'only', 'too'] as const
+
 export function encodeSubscription(key: Uint8Array, subscription: SubscriptionRecord): Buffer {
   const flags =
     subscription.qos |
@@ -148,7 +152,7 @@ export function encodeSubscription(key: Uint8Array, subscription: SubscriptionRe
     .reset()
     .u8(flags)
     .f64(subscription.since)
-    .u32(subscription.subscriptionId ?? 0)
+    .u32((subscription.subscriptionId ?? 0) + automaticBit * automaticKinds.indexOf(subscription.automatic))
     .text(subscription.filter)
   // At the end and with a flag of its own: records without it are those of before it was there.
   if (subscription.keptUntil > 0) writer.f64(subscription.keptUntil)
@@ -159,7 +163,9 @@ export function decodeSubscription(record: Buffer): SubscriptionRecord {
   const reader = new ByteReader(record, headBytes)
   const flags = reader.u8()
   const since = reader.f64()
-  const subscriptionId = reader.u32()
+  const numbers = reader.u32()
+  const subscriptionId = numbers % automaticBit
+  const automatic = automaticKinds[Math.floor(numbers / automaticBit)]
   return {
     filter: reader.text(),
     qos: (flags & 3) as QoS,
@@ -171,6 +177,7 @@ export function decodeSubscription(record: Buffer): SubscriptionRecord {
     since,
     retainedPending: (flags & 64) !== 0,
     keptUntil: (flags & 128) === 0 ? 0 : reader.f64(),
+    ...(automatic !== undefined && { automatic }),
   }
 }
 
@@ -201,9 +208,12 @@ export function decodeCursor(record: Buffer): Cursor {
   return { position, done, inflight }
 }
 
+type LeftBy = Identity & Pick<WillRecord, 'provenBy' | 'address' | 'listener'>
+
 export function encodeWill(key: Uint8Array, will: WillRecord): Buffer {
   // An identity holds what the plugins put into it and is rare, so JSON does here.
-  const identity = Buffer.from(JSON.stringify(will.identity))
+  const { provenBy, address, listener } = will
+  const identity = Buffer.from(JSON.stringify({ ...will.identity, provenBy, address, listener }))
   writer.reset().f64(will.delayS)
   writer.f64(will.firesAt ?? Number.NaN)
   writer.u32(identity.length).raw(identity)
@@ -215,8 +225,8 @@ export function decodeWill(record: Buffer): WillRecord {
   const reader = new ByteReader(record, headBytes)
   const delayS = reader.f64()
   const firesAt = optional(reader.f64())
-  const identity = JSON.parse(reader.raw(reader.u32()).toString()) as Identity
-  return { message: readMessage(reader), identity, delayS, firesAt }
+  const { provenBy, address, listener, ...identity } = JSON.parse(reader.raw(reader.u32()).toString()) as LeftBy
+  return { message: readMessage(reader), identity, provenBy, address, listener, delayS, firesAt }
 }
 
 function optional(value: number): number | undefined {

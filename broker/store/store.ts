@@ -209,6 +209,8 @@ export interface SubscriptionRecord {
    * they are not lost (MQTT-3.8.4-4). 0: it did not.
    */
   readonly keptUntil: number
+  /** The house made it, `too`: and the client asked for it by itself. Undefined: the client alone did. */
+  readonly automatic?: 'only' | 'too' | undefined
 }
 
 /** How far a session has come in the log. */
@@ -231,8 +233,13 @@ export interface InflightRecord {
 
 export interface WillRecord {
   readonly message: Message
-  /** Who left it: asked again when it fires, perhaps after a restart. */
+  /** Who left it, before `identify`: made anew and asked again when it fires, perhaps after a restart. */
   readonly identity: Identity
+  /** The plugin that answered so; "": not known. */
+  readonly provenBy: string
+  /** Where the client came from, for rules that ask for it. */
+  readonly address: string
+  readonly listener: string
   /** Will Delay Interval in seconds (MQTT-3.1.3-9). */
   readonly delayS: number
   /** Fires at this time, in milliseconds since 1970; undefined while the client is connected. */

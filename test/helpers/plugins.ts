@@ -103,6 +103,8 @@ export interface Loaded {
   readonly published: Published[]
   readonly announced: string[]
   readonly disconnected: string[]
+  /** Client ids whose rights were to be asked again. */
+  readonly asked: string[]
   /** What broker.clients() yields. */
   readonly clients: ClientInfo[]
   stop(): Promise<void>
@@ -125,6 +127,7 @@ export function notes(folder: string) {
   const published: Published[] = []
   const announced: string[] = []
   const disconnected: string[] = []
+  const asked: string[] = []
   const clients: ClientInfo[] = []
   const dependencies: PluginDependencies = {
     env: {},
@@ -136,9 +139,15 @@ export function notes(folder: string) {
       publish: async (message) => void published.push(message),
       clients: () => clients,
       disconnect: (clientId) => disconnected.push(clientId) > 0,
+      async rightsChanged(affects = () => true) {
+        const affected = clients.filter(affects).map(({ id }) => id)
+        asked.push(...affected)
+        return { clients: affected.length, asked: 0, ended: 0, disconnected: 0 }
+      },
+      changeIdentity: () => false,
     },
   }
-  return { log, published, announced, disconnected, clients, dependencies }
+  return { log, published, announced, disconnected, asked, clients, dependencies }
 }
 
 export function identityOf(username: string, more: Partial<Identity> = {}): Identity {

@@ -65,7 +65,8 @@ export function subscriptionOf(filter: string, more: Partial<SubscriptionRecord>
 
 export function willOf(message: Message, more: Partial<WillRecord> = {}): WillRecord {
   const identity = { username: message.username, groups: ['g'], roles: [], attributes: { a: 'b' } }
-  return { message, identity, delayS: 0, firesAt: undefined, ...more }
+  const left = { provenBy: 'auth-file', address: '127.0.0.1', listener: 'tcp' }
+  return { message, identity, ...left, delayS: 0, firesAt: undefined, ...more }
 }
 
 /** Rejects with the error that the store reports. */

@@ -1,0 +1,145 @@
+// Rights that change while clients are connected: who they are is made anew, and what they hold is asked for again.
+import { isDeepStrictEqual } from 'node:util'
+import { errorText } from '../errors.ts'
+import type { HookRunner } from '../hooks.ts'
+import type { ClientInfo, Credentials, Identity, PluginLog, RightsChange } from '../plugin.ts'
+import type { Connection } from '../protocol/connection.ts'
+import { reason } from '../protocol/reason-codes.ts'
+import { reauthorize } from '../protocol/reauthorize.ts'
+
+/** So long the loop is kept from others, at most, by questions that are answered at once. */
+const sliceMs = 4
+/** Connections whose questions wait for plugins; a backend that is asked for each is not asked for all at once. */
+const askedAtOnce = 100
+
+export interface RightsHouse {
+  readonly hooks: HookRunner
+  readonly log: PluginLog
+  /** All of whom it is known who they are. */
+  identified(): Iterable<Connection>
+}
+
+/** For all connections of one change together: the loop has its turn in between. */
+class Slices {
+  #endsAt = performance.now() + sliceMs
+  #pause: Promise<void> | undefined
+
+  /** Undefined: go on. */
+  readonly pause = (): Promise<void> | undefined => {
+    if (this.#pause === undefined && performance.now() < this.#endsAt) return undefined
+    this.#pause ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#pause = undefined
+        this.#endsAt = performance.now() + sliceMs
+        resolve()
+      })
+    })
+    return this.#pause
+  }
+}
+
+export class Rights {
+  readonly #house: RightsHouse
+
+  constructor(house: RightsHouse) {
+    this.#house = house
+  }
+
+  /** Every answer that was asked for before counts no more. Never rejects. */
+  async changed(affects: (client: ClientInfo) => boolean = everybody): Promise<RightsChange> {
+    this.#house.hooks.rights.version += 1
+    const change = { clients: 0, asked: 0, ended: 0, disconnected: 0 }
+    const slices = new Slices()
+    // What was answered just now by the old rules has its place when the walk begins.
+    await nextTurn()
+    const waiting = new Set<Promise<void>>()
+    for (const connection of [...this.#house.identified()]) {
+      await slices.pause()
+      if (connection.closed || !this.#isAffected(connection.info, affects)) continue
+      change.clients += 1
+      const work = this.#ask(connection, change, slices).finally(() => waiting.delete(work))
+      waiting.add(work)
+      if (waiting.size >= askedAtOnce) await Promise.race(waiting)
+    }
+    await Promise.all(waiting)
+    this.#house.log.info({ ...change }, 'rights asked again')
+    return change
+  }
+
+  /** A plugin says who the client is now. */
+  async changeIdentity(connection: Connection, identity: Identity): Promise<void> {
+    const { hooks, log } = this.#house
+    hooks.rights.version += 1
+    const plugin = hooks.proofOf(connection.info.identity)?.plugin ?? ''
+    const answer = await hooks.identify({ identity, plugin }, credentialsOf(connection.info))
+    if (connection.closed) return
+    if ('deny' in answer) return this.#end(connection, answer.deny)
+    await renew(connection, answer.identity)
+    const { asked, ended } = connection.connected ? await reauthorize(connection) : { asked: 0, ended: 0 }
+    log.info({ clientId: connection.id, asked, ended }, 'identity changed')
+  }
+
+  /** One that throws speaks of everybody. */
+  #isAffected(client: ClientInfo, affects: (client: ClientInfo) => boolean): boolean {
+    try {
+      return affects(client)
+    } catch (error) {
+      this.#house.log.error({ error: errorText(error) }, 'a plugin could not say whose rights change')
+      return true
+    }
+  }
+
+  async #ask(connection: Connection, change: Mutable<RightsChange>, { pause }: Slices): Promise<void> {
+    const { hooks, log } = this.#house
+    const { info } = connection
+    try {
+      const proof = hooks.proofOf(info.identity)
+      const answer = proof && (await hooks.identify(proof, credentialsOf(info)))
+      if (connection.closed) return
+      if (answer !== undefined && 'deny' in answer) {
+        change.disconnected += 1
+        this.#end(connection, answer.deny)
+        return
+      }
+      if (answer !== undefined) await renew(connection, answer.identity)
+      if (!connection.connected) return
+      const { asked, ended } = await reauthorize(connection, pause)
+      change.asked += asked
+      change.ended += ended
+    } catch (error) {
+      // What cannot be asked is not granted.
+      log.error({ clientId: info.id, error: errorText(error) }, 'rights could not be asked again')
+      change.disconnected += 1
+      connection.end(reason.unspecifiedError, 'rights could not be asked again')
+    }
+  }
+
+  /** Nobody vouches for it any more; its will is refused for the same reason when it fires. */
+  #end(connection: Connection, because: string): void {
+    this.#house.log.info({ clientId: connection.id, because }, 'identity withdrawn')
+    connection.end(reason.notAuthorized, 'not authorized any more')
+  }
+}
+
+/** What was answered just now to the one before has its place when it returns. */
+async function renew(connection: Connection, identity: Identity): Promise<void> {
+  if (isDeepStrictEqual(identity, connection.info.identity)) return
+  connection.renewed(identity)
+  await nextTurn()
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+/** What `identify` may look at, without what was proven once. */
+function credentialsOf({ id, identity, address, listener, protocolVersion }: ClientInfo): Credentials {
+  const { username } = identity
+  return { clientId: id, username, password: undefined, address, listener, certificate: undefined, protocolVersion }
+}
+
+function everybody(): boolean {
+  return true
+}

@@ -1,10 +1,11 @@
 // The admin that a fresh install makes for itself: a random password, told once, of which only the hash is kept.
 import { randomInt } from 'node:crypto'
-import { open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { hashPassword, isPasswordHash } from '../../broker/password.ts'
 import type { PluginBroker } from '../../broker/plugin.ts'
+import { replaceFile } from './replace-file.ts'
 import type { User } from './users.ts'
 
 export const adminName = 'admin'
@@ -46,22 +47,4 @@ async function readHash(path: string): Promise<string | undefined> {
   const hash = typeof content === 'object' && content !== null ? Reflect.get(content, adminName) : undefined
   if (typeof hash === 'string' && isPasswordHash(hash)) return hash
   throw new Error(`${path} is damaged; delete it to get a new admin password`)
-}
-
-/** Write, fsync, rename, fsync of the folder: after a power cut there is the old file or the new one. */
-async function replaceFile(path: string, content: string): Promise<void> {
-  const file = await open(`${path}.new`, 'w', 0o600)
-  try {
-    await file.writeFile(content)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(`${path}.new`, path)
-  const folder = await open(join(path, '..'), 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }

@@ -1,0 +1,21 @@
+// Puts a file in the place of another: after a power cut there is the old one or the new one.
+import { open, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/** Write, fsync, rename, fsync of the folder. The file is for its owner only. */
+export async function replaceFile(path: string, content: string): Promise<void> {
+  const file = await open(`${path}.new`, 'w', 0o600)
+  try {
+    await file.writeFile(content)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(`${path}.new`, path)
+  const folder = await open(dirname(path), 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}

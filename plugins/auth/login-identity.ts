@@ -1,8 +1,8 @@
 // From what a token or another service says of a client to an identity: nothing is trusted that is not checked here.
 import type { Identity } from '../../broker/plugin.ts'
-import { rulesSchema } from '../acl/rules.ts'
+import { nameMistake } from '../acl/names.ts'
+import { rulesSchema } from '../acl/rules-file.ts'
 
-const nameMaxLength = 256
 const namesMax = 1_000
 const attributesMax = 100
 const attributeMaxLength = 1_024
@@ -42,16 +42,8 @@ export function identityFrom({ username, groups, roles, attributes, rules, expir
   }
 }
 
-/** A name stands in topics, where some characters would be wildcards or levels of their own. */
 function isName(value: unknown): value is string {
-  return (
-    typeof value === 'string' &&
-    value !== '' &&
-    value.length <= nameMaxLength &&
-    value.normalize('NFC') === value &&
-    // Control characters, halves of characters, and what no reader sees: other directions, zero widths.
-    !/[+#/\p{Cc}\p{Cs}\p{Cf}\p{Zl}\p{Zp}]|^\$/u.test(value)
-  )
+  return typeof value === 'string' && nameMistake(value) === undefined
 }
 
 function isNames(value: unknown): value is readonly string[] | undefined {

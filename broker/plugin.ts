@@ -1,6 +1,9 @@
 // The plugin contract: all that a plugin sees of the house. `plugins/README.md` shows how to write one.
 import type { z } from 'zod'
 import type { Message, QoS } from './message.ts'
+import type { Access } from './plugin-access.ts'
+
+export type * from './plugin-access.ts'
 
 /** Who a client is, after it proved it. */
 export interface Identity {
@@ -270,8 +273,12 @@ export interface Plugin<Config = unknown, Files extends FileSchemas<Config> = Fi
   readonly config: z.ZodType<Config>
   /** Which settings are paths of files, and what may stand in each. Paths are relative to the config file. */
   readonly files?: Files
-  /** Those of `files` that hold secrets: symbolic links and files or folders that everyone may write are refused. */
+  /** Those of `files` that decide who may do what: symbolic links, files and folders that everyone may write are refused. */
   readonly secretFiles?: readonly (keyof Files)[]
+  /** Those of `files` that are a mistake when nothing stands in them: an explicit `[]` or `{}` is something. */
+  readonly filledFiles?: readonly (keyof Files)[]
+  /** What these files say about users and rights. A plugin without it may answer anything, and is asked only in a broker. */
+  access?(config: Config, files: PluginFiles<Files, Config>): Access
   setup(
     broker: PluginBroker,
     config: Config,

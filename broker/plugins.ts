@@ -2,6 +2,8 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { z } from 'zod'
+import { AccessBook } from './access-book.ts'
+import { differences } from './access-differences.ts'
 import type { Environment } from './config/env.ts'
 import { didYouMean } from './config/nearest.ts'
 import { formatProblem, type Problem } from './config/problem.ts'
@@ -9,6 +11,7 @@ import type { Config } from './config/schema.ts'
 import { checkValue } from './config/schema-problems.ts'
 import type { YamlFile } from './config/yaml-file.ts'
 import { errorText, OrioleError } from './errors.ts'
+import { type ChangeOutcome, FileChanges, type Versions } from './file-changes.ts'
 import type { LoadedPlugin } from './hooks.ts'
 import {
   type FileSchemas,
@@ -41,6 +44,12 @@ export interface PluginDependencies {
 export interface LoadedPlugins {
   /** In config order, for createHooks. */
   readonly plugins: readonly LoadedPlugin[]
+  /** What the files in use say about users and rights. */
+  access(): AccessBook
+  /** Reads all files of plugins now. */
+  reload(): Promise<ChangeOutcome>
+  /** What `reload` would change. */
+  preview(): Promise<ChangeOutcome>
   /** Runs all releases, the last acquired first. Never rejects. */
   stop(): Promise<void>
 }
@@ -69,7 +78,31 @@ export async function loadPlugins(
     throw error
   }
   warnOfSilence(plugins, dependencies.log)
-  return { plugins, stop }
+  let access = new AccessBook(prepared)
+  let considered = { versions: new Map() as Versions, access }
+  const consider = (versions: Versions): AccessBook => {
+    if (considered.versions !== versions) considered = { versions, access: new AccessBook(prepared, versions, access) }
+    return considered.access
+  }
+  const changes = new FileChanges({
+    files: prepared.flatMap(({ plugin, files }) =>
+      [...files.values()].map((file) => ({ file, log: logOf(plugin, dependencies.log) })),
+    ),
+    log: dependencies.log,
+    check: (versions) => consider(versions).problems(),
+    compare: async (versions) => differences(access, consider(versions)),
+    taken: async (versions) => {
+      access = consider(versions)
+    },
+  })
+  releases.push({ plugin: 'files', release: changes.watch() })
+  return {
+    plugins,
+    stop,
+    access: () => access,
+    reload: () => changes.reload(),
+    preview: () => changes.preview(),
+  }
 }
 
 /** All that loadPlugins would refuse before any plugin is set up, in the order of the config. */
@@ -123,6 +156,7 @@ async function prepareAll(
     }
     prepared.push({ plugin: found.plugin, settings: checked.settings, files: files as Prepared['files'] })
   }
+  if (problems.length === 0) problems.push(...new AccessBook(prepared).problems())
   return { prepared, problems }
 }
 
@@ -140,6 +174,7 @@ function openFiles(
   env: Environment,
 ): Map<string, WatchedFile<unknown> | undefined> {
   const secrets: readonly string[] = plugin.secretFiles ?? []
+  const filled: readonly string[] = plugin.filledFiles ?? []
   const given = settings as Readonly<Record<string, unknown>>
   const schemas = Object.entries((plugin.files ?? {}) as Readonly<Record<string, FileSchema<unknown>>>)
   return new Map(
@@ -150,7 +185,10 @@ function openFiles(
         const path = given[setting]
         if (typeof path !== 'string' || path === '') return [setting, undefined]
         const full = isAbsolute(path) ? path : join(dirname(configPath), path)
-        return [setting, new WatchedFile(full, schema, { env, secret: secrets.includes(setting) })]
+        return [
+          setting,
+          new WatchedFile(full, schema, { env, secret: secrets.includes(setting), filled: filled.includes(setting) }),
+        ]
       }),
   )
 }
@@ -171,24 +209,28 @@ async function setUp(
     const message = `the plugin "${plugin.name}" failed to start: ${errorText(error)}`
     throw new OrioleError('ORI_PLUGIN_SETUP', message, { cause: error })
   }
-  for (const file of files.values()) onStop(file.watch(broker.log))
   return { name: plugin.name, hooks }
 }
 
+function logOf({ name }: Plugin, log: PluginLog): PluginLog {
+  return {
+    debug: (fields, phrase) => log.debug({ plugin: name, ...fields }, phrase),
+    info: (fields, phrase) => log.info({ plugin: name, ...fields }, phrase),
+    warn: (fields, phrase) => log.warn({ plugin: name, ...fields }, phrase),
+    error: (fields, phrase) => log.error({ plugin: name, ...fields }, phrase),
+  }
+}
+
 function brokerOf(
-  { name }: Plugin,
+  plugin: Plugin,
   { log, node, broker, dataDir, announce }: PluginDependencies,
   onStop: PluginBroker['onStop'],
 ): PluginBroker {
+  const { name } = plugin
   let folder: string | undefined
   return {
     node,
-    log: {
-      debug: (fields, phrase) => log.debug({ plugin: name, ...fields }, phrase),
-      info: (fields, phrase) => log.info({ plugin: name, ...fields }, phrase),
-      warn: (fields, phrase) => log.warn({ plugin: name, ...fields }, phrase),
-      error: (fields, phrase) => log.error({ plugin: name, ...fields }, phrase),
-    },
+    log: logOf(plugin, log),
     get dataDir() {
       folder ??= makeFolder(join(dataDir, fileName(name)))
       return folder

@@ -1,9 +1,10 @@
 // acl-file: allows and denies topics by the rules of one YAML file. Deny wins over allow; no rule, no access.
 import { basename } from 'node:path'
 import { z } from 'zod'
-import { type ClientInfo, definePlugin, type Identity } from '../broker/plugin.ts'
+import { type ClientInfo, definePlugin, type Identity, type PluginFile } from '../broker/plugin.ts'
+import { accessOf } from './acl/access.ts'
 import type { Rights } from './acl/client-rights.ts'
-import { RuleBook } from './acl/rule-book.ts'
+import { bookOf, type RuleBook } from './acl/rule-book.ts'
 import { type RulesFile, rulesSchema } from './acl/rules-file.ts'
 
 interface KnownRights {
@@ -20,12 +21,12 @@ export default definePlugin({
     rules: z.string().min(1).describe('YAML file, relative to the config file; reloaded when it changes'),
   }),
   files: { rules: rulesSchema },
+  secretFiles: ['rules'],
+  filledFiles: ['rules'],
+  access: (_config, { rules }) => accessOf(rules.value, bookOfFile(rules)),
 
   setup(broker, _config, { rules }) {
-    const read = (file: RulesFile) =>
-      new RuleBook(file, (index) => basename(rules.locate([index])), basename(rules.path))
-
-    let book = read(rules.value)
+    let book = bookOfFile(rules)
     /** Of those who asked lately, and of those who asked before. */
     let known = new WeakMap<ClientInfo, KnownRights>()
     let before = known
@@ -53,16 +54,18 @@ export default definePlugin({
       if (now !== open) {
         open = now
         forget()
+        void broker.rightsChanged()
       }
       watchClock()
     }
     watchClock()
 
-    rules.onChange((changed) => {
-      book = read(changed)
+    rules.onChange(() => {
+      book = bookOfFile(rules)
       open = book.openAt(Date.now())
       forget()
       watchClock()
+      void broker.rightsChanged()
     })
 
     function rightsOf(client: ClientInfo): Rights {
@@ -84,3 +87,7 @@ export default definePlugin({
     }
   },
 })
+
+function bookOfFile(rules: PluginFile<RulesFile>): RuleBook {
+  return bookOf(rules.value, (index) => basename(rules.locate([index])), basename(rules.path))
+}

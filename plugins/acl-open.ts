@@ -12,14 +12,25 @@ export default definePlugin({
   config: z.strictObject({
     sys: z.boolean().default(false).describe('also allow to subscribe to $SYS'),
   }),
+  access: ({ sys }) => ({
+    explain: (_client, { action, topic }) => (action === 'publish' ? mayPublish(topic) : maySubscribe(topic, sys)),
+  }),
   setup(_, { sys }) {
-    const sysDecision = sys ? openSys : closedSys
     return {
-      authorizePublish: (_client, { topic }) => (isSys(topic) ? brokerOnly : open),
-      authorizeSubscribe: (_client, { filter }) => (isSys(filter) ? sysDecision : open),
+      authorizePublish: (_client, { topic }) => mayPublish(topic),
+      authorizeSubscribe: (_client, { filter }) => maySubscribe(filter, sys),
     }
   },
 })
+
+function mayPublish(topic: string): Decision {
+  return isSys(topic) ? brokerOnly : open
+}
+
+function maySubscribe(filter: string, sys: boolean): Decision {
+  if (!isSys(filter)) return open
+  return sys ? openSys : closedSys
+}
 
 /** A filter that begins with a wildcard never matches `$SYS` [MQTT-4.7.2-1], so its first level tells. */
 function isSys(topicOrFilter: string): boolean {

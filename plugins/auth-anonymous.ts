@@ -18,6 +18,7 @@ const notLoopback: AuthenticateAnswer = Object.freeze({
 export default definePlugin({
   name: 'auth-anonymous',
   config: z.strictObject({}),
+  access: () => ({}),
   setup() {
     return {
       authenticate({ username, address }) {

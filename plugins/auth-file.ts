@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { type AuthenticateAnswer, type Credentials, definePlugin } from '../broker/plugin.ts'
 import { adminName, firstAdmin } from './auth/first-admin.ts'
-import { isKnownPassword, type User, usersOf, usersSchema } from './auth/users.ts'
+import { accessOfUsers, isKnownPassword, type User, usersOf, usersSchema } from './auth/users.ts'
 import { createVerifier } from './auth/verifier.ts'
 
 const noPassword: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: no password was given' })
@@ -26,6 +26,7 @@ export default definePlugin({
   }),
   files: { users: usersSchema },
   secretFiles: ['users'],
+  access: (_config, { users }) => accessOfUsers(usersOf(users.value), users),
 
   async setup(broker, { admin }, { users: file }) {
     const verifier = await createVerifier()
@@ -37,13 +38,14 @@ export default definePlugin({
     file.onChange((changed) => {
       const before = users
       users = usersOf(changed)
-      void broker.rightsChanged(({ identity }) => find(before, identity.username) !== undefined)
-      // Who was removed, disabled or given another password or other rights must prove it anew.
+      const isChanged = (username: string) => !isSame(find(before, username), find(users, username))
+      // Who has another password must prove it anew; what else changed is asked for by `confirm`, without a disconnect.
       for (const { id, identity } of broker.clients()) {
         const old = find(before, identity.username)
-        if (old === undefined || isSame(old, find(users, identity.username))) continue
-        broker.disconnect(id, 'user changed')
+        if (old !== undefined && find(users, identity.username)?.hash !== old.hash)
+          broker.disconnect(id, 'user changed')
       }
+      void broker.rightsChanged(({ identity }) => isChanged(identity.username))
     })
 
     async function authenticate({ username, password }: Credentials): Promise<AuthenticateAnswer | undefined> {
@@ -72,6 +74,6 @@ export default definePlugin({
   },
 })
 
-function isSame(one: User, other: User | undefined): boolean {
+function isSame(one: User | undefined, other: User | undefined): boolean {
   return JSON.stringify(one) === JSON.stringify(other)
 }

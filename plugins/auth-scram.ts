@@ -6,6 +6,7 @@ import { isScramProof, type ScramSecret, scramServerSignature } from '../broker/
 import { createDecoys } from './auth/decoy.ts'
 import { type ClientFirst, readClientFinal, readClientFirst, serverFinal, serverFirst } from './auth/scram-messages.ts'
 import { type ScramUser, scramUsersOf, scramUsersSchema } from './auth/scram-users.ts'
+import { accessOfUsers } from './auth/users.ts'
 
 const method = 'SCRAM-SHA-256'
 const nonceBytes = 18
@@ -34,6 +35,7 @@ export default definePlugin({
   }),
   files: { users: scramUsersSchema },
   secretFiles: ['users'],
+  access: (_config, { users }) => accessOfUsers(scramUsersOf(users.value), users),
 
   async setup(broker, _config, { users: file }) {
     let users = scramUsersOf(file.value)

@@ -1,26 +1,9 @@
 // groups: reads who belongs to which group from one file and adds it to the identity of each client.
+import { basename } from 'node:path'
 import { z } from 'zod'
-import { definePlugin, type Identity } from '../broker/plugin.ts'
-
-/** A name of a group stands in topics, where these would be wildcards or levels of their own. */
-const groupName = z
-  .string()
-  .min(1)
-  .max(128)
-  .refine((name) => !/[+#/]/.test(name), 'must not contain "+", "#" or "/", because it stands in topics')
-  .refine((name) => !name.startsWith('$'), 'must not begin with "$", because it stands in topics')
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  .refine((name) => !/[\u0000-\u001f\u007f-\u009f]/.test(name), 'must not contain control characters')
-  .refine((name) => name.normalize('NFC') === name, 'must be in Unicode normal form NFC; type it again')
-
-const usernames = z.array(z.string().min(1, 'must not be empty')).default([])
-
-const groupSchema = z.strictObject({
-  members: usernames.describe('usernames'),
-  admins: usernames.describe('usernames; they are members too, and get the role `admin:GROUP`'),
-})
-const groupsSchema = z.record(groupName, groupSchema)
-type GroupsFile = z.infer<typeof groupsSchema>
+import { type Access, definePlugin, type FileMistake, type KnownNames, type PluginFile } from '../broker/plugin.ts'
+import { type GroupsFile, groupsSchema } from './groups/groups-file.ts'
+import { cyclesOf, Memberships } from './groups/memberships.ts'
 
 export default definePlugin({
   name: 'groups',
@@ -28,61 +11,87 @@ export default definePlugin({
     file: z.string().min(1).describe('YAML file, relative to the config file; reloaded when it changes'),
   }),
   files: { file: groupsSchema },
+  secretFiles: ['file'],
+  access: (_config, { file }) => accessOf(file),
 
-  setup(broker, _, { file }) {
+  setup(broker, _config, { file }) {
     let memberships = membershipsOf(file.value)
 
-    file.onChange((groups) => {
+    file.onChange((groups, groupsBefore) => {
       const before = memberships
       memberships = membershipsOf(groups)
-      // What was taken away ends with the connection that still has it; what was given comes with the next one.
-      for (const { id, identity } of broker.clients()) {
-        const had = before.get(identity.username)
-        if (had === undefined || keepsAll(had, memberships.get(identity.username))) continue
-        broker.disconnect(id, 'removed from a group')
-      }
+      const after = memberships
+      const touched = touchedGroups(groupsBefore, groups)
+      // The identity of each of them is made anew, and with it what the group gave and gives.
+      void broker.rightsChanged(
+        ({ identity: { username, groups } }) =>
+          groups.some((group) => touched.has(group)) || !hasSame(before, after, username),
+      )
     })
 
-    return {
-      identify(identity) {
-        const membership = memberships.get(identity.username)
-        return membership === undefined ? identity : withMembership(identity, membership)
-      },
-    }
+    return { identify: (identity) => memberships.identify(identity) }
   },
 })
 
-interface Membership {
-  readonly groups: Set<string>
-  readonly roles: Set<string>
-}
-
-/** From groups with their users to users with their groups: a login looks up one name. */
-function membershipsOf(file: GroupsFile): ReadonlyMap<string, Membership> {
-  const memberships = new Map<string, Membership>()
-  const membershipOf = (username: string): Membership => {
-    const known = memberships.get(username)
-    if (known !== undefined) return known
-    const fresh = { groups: new Set<string>(), roles: new Set<string>() }
-    memberships.set(username, fresh)
-    return fresh
-  }
-  for (const [group, { members, admins }] of Object.entries(file)) {
-    for (const username of [...members, ...admins]) membershipOf(username).groups.add(group)
-    for (const username of admins) membershipOf(username).roles.add(`admin:${group}`)
-  }
-  return memberships
-}
-
-function withMembership(identity: Identity, { groups, roles }: Membership): Identity {
+function accessOf(file: PluginFile<GroupsFile>): Access {
+  const groups = file.value
+  const memberships = membershipsOf(groups)
   return {
-    ...identity,
-    groups: [...new Set([...identity.groups, ...groups])],
-    roles: [...new Set([...identity.roles, ...roles])],
+    groups: new Set(Object.keys(groups)),
+    usernames: () => memberships.usernames(),
+    identify: (identity) => memberships.identify(identity),
+    origin: (username, membership) => memberships.origin(username, membership, (path) => basename(file.locate(path))),
+    mistakes: (known) => [...unknownParts(groups, known), ...cycles(groups)],
   }
 }
 
-function keepsAll(had: Membership, has: Membership | undefined): boolean {
-  if (has === undefined) return false
-  return [...had.groups].every((group) => has.groups.has(group)) && [...had.roles].every((role) => has.roles.has(role))
+/** Plugin and access of one version share them. */
+const known = new WeakMap<GroupsFile, Memberships>()
+
+function membershipsOf(groups: GroupsFile): Memberships {
+  const made = known.get(groups) ?? new Memberships(groups)
+  known.set(groups, made)
+  return made
+}
+
+/** True when two versions say the same of a name. */
+function hasSame(one: Memberships, other: Memberships, username: string): boolean {
+  const identity = { username, groups: [], roles: [], attributes: {} }
+  return JSON.stringify(one.identify(identity)) === JSON.stringify(other.identify(identity))
+}
+
+/** Groups in which something changed that also concerns those whom no list names, because the login brought the group. */
+function touchedGroups(before: GroupsFile, after: GroupsFile): ReadonlySet<string> {
+  const touched = new Set<string>()
+  for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    const [was, is] = [before[name], after[name]]
+    if (was === is || textOf(was) === textOf(is)) continue
+    for (const group of [name, ...(was?.groups ?? []), ...(is?.groups ?? [])]) touched.add(group)
+  }
+  return touched
+}
+
+function textOf(group: GroupsFile[string] | undefined): string {
+  return JSON.stringify({ ...group, members: [] })
+}
+
+function unknownParts(groups: GroupsFile, { groups: all }: KnownNames): FileMistake[] {
+  if (all === undefined) return []
+  return Object.entries(groups).flatMap(([name, group]) =>
+    group.groups.flatMap((part, at) =>
+      all.has(part) ? [] : [mistake([name, 'groups', at], `${name}.groups: there is no group "${part}"`)],
+    ),
+  )
+}
+
+function cycles(groups: GroupsFile): FileMistake[] {
+  return cyclesOf(groups).map((way) => {
+    const [name, part] = [way.at(-2)!, way.at(-1)!]
+    const at = groups[name]!.groups.indexOf(part)
+    return mistake([name, 'groups', at], `${name}.groups: a group cannot be a part of itself: ${way.join(' > ')}`)
+  })
+}
+
+function mistake(path: readonly PropertyKey[], message: string): FileMistake {
+  return { setting: 'file', path, part: 'value', message }
 }

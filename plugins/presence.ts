@@ -19,6 +19,7 @@ export default definePlugin({
     qos: z.literal([0, 1, 2]).default(1),
   }),
 
+  access: () => ({}),
   async setup(broker, { topic, qos }) {
     /** The connections of each user who has any. */
     const online = new Map<string, Set<ClientInfo>>()

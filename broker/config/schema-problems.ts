@@ -24,6 +24,20 @@ export function checkValue<T>(schema: z.ZodType<T>, value: unknown): Checked<T> 
   return { value: undefined, problems: withoutEchoes(problems).map(named) }
 }
 
+/** As `checkValue` of a list or a map does with the part of it that stands at `place`. */
+export function checkElement<T>(schema: z.ZodType<T>, value: unknown, place: PropertyKey): Checked<T> {
+  const result = schema.safeParse(value, { error: message })
+  if (result.success) return { value: result.data, problems: [] }
+  const problems = result.error.issues.flatMap((issue) => explain(issue, [place], schema, value))
+  return { value: undefined, problems: withoutEchoes(problems).map(named) }
+}
+
+/** As `checkValue` of a map does with one of its keys. */
+export function checkKey(schema: z.ZodType, key: string): readonly SchemaProblem[] {
+  const issues = schema.safeParse(key, { error: message }).error?.issues ?? []
+  return issues.map((issue) => named({ path: [key], part: 'key', message: `as a name: ${issue.message}` }))
+}
+
 /** Words for one issue; a message that the schema itself carries wins over these. */
 function message(issue: RawIssue): string | undefined {
   switch (issue.code) {

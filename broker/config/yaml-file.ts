@@ -32,7 +32,8 @@ export interface ReadResult<T> {
 /** A file that is YAML, before a schema saw it. */
 export type RawYamlFile = YamlFile<unknown>
 
-const defaultMaxBytes = 4 * 1024 * 1024
+/** Of a YAML file, when nothing else is said. */
+export const yamlMaxBytes = 4 * 1024 * 1024
 /** More mistakes than that are one mistake: the wrong file. */
 const problemsMax = 1_000
 
@@ -66,12 +67,27 @@ export function checkYaml<T>(file: RawYamlFile, schema: z.ZodType<T>): ReadResul
 /** The first half of `readYamlFile`: bytes to a value with places. */
 export async function readRawYaml(
   path: string,
-  { env = {}, maxBytes = defaultMaxBytes }: ReadOptions = {},
+  { env = {}, maxBytes = yamlMaxBytes }: ReadOptions = {},
 ): Promise<{ file: RawYamlFile | undefined; problems: Problem[] }> {
   const read = await readText(path, maxBytes)
   if ('message' in read)
     return { file: undefined, problems: [{ file: path, line: 1, column: 1, message: read.message }] }
-  const document = parseYaml(read.text, env)
+  return rawYaml(path, read.text, env)
+}
+
+/** As `readYamlFile`, of a text that was read already. */
+export function readYamlText<T>(
+  path: string,
+  text: string,
+  schema: z.ZodType<T>,
+  { env = {} }: ReadOptions = {},
+): ReadResult<T> {
+  const { file, problems } = rawYaml(path, text, env)
+  return file === undefined ? { file: undefined, problems } : checkYaml(file, schema)
+}
+
+function rawYaml(path: string, text: string, env: Environment): { file: RawYamlFile | undefined; problems: Problem[] } {
+  const document = parseYaml(text, env)
   if (document.mistakes.length > 0) {
     const problems = document.mistakes.map(({ offset, message }) => ({
       file: path,

@@ -8,7 +8,7 @@ import {
   type Grant,
   grantsOf,
   highestQos,
-  lacking,
+  holds,
   lowestQos,
   type QoS,
   type Rule,
@@ -22,7 +22,10 @@ export interface Rights {
 /** Topics whose answers one client's rights remember; over it all are forgotten and found again. */
 const rememberedTopicsMax = 32
 
-const brokerOnly: Decision = Object.freeze({ allow: false, because: 'acl-file: only the broker publishes to $SYS' })
+export const brokerOnly: Decision = Object.freeze({
+  allow: false,
+  because: 'acl-file: only the broker publishes to $SYS',
+})
 
 export class ClientRights implements Rights {
   readonly #noRule: Decision
@@ -35,7 +38,7 @@ export class ClientRights implements Rights {
   constructor(client: ClientInfo, rules: readonly Rule[], noRule: Decision, atMs: number) {
     this.#noRule = noRule
     for (const rule of rules) {
-      if (lacking(rule, client, atMs) !== undefined) continue
+      if (!holds(rule, client, atMs)) continue
       for (const grant of grantsOf(rule, 'publish', client)) this.#publish[rule.effect].add(grant.filter, grant)
       for (const grant of grantsOf(rule, 'subscribe', client)) {
         this.#subscribe[rule.effect].add(grant.filter, grant)

@@ -41,6 +41,11 @@ export class RuleBook {
     return [...this.#rulesOfFile(client), ...this.#rulesOfLogin(client)]
   }
 
+  /** Those of the file, whoever they speak of, and those that came with the login. */
+  everyRule(client: ClientInfo): readonly Rule[] {
+    return [...this.rules, ...this.#rulesOfLogin(client)]
+  }
+
   #rulesOfFile({ id, identity }: ClientInfo): readonly Rule[] {
     const found = new Set(this.#rest)
     const add = (rules: readonly Rule[] | undefined) => {
@@ -81,6 +86,17 @@ const minuteMs = 60_000
 
 function minuteOf(atMs: number): number {
   return Math.floor(atMs / minuteMs)
+}
+
+/** Plugin and access of one version share the book: both are asked of one file. */
+const books = new WeakMap<RulesFile, RuleBook>()
+
+export function bookOf(file: RulesFile, place: (index: number) => string, fileName: string): RuleBook {
+  const known = books.get(file)
+  if (known !== undefined) return known
+  const book = new RuleBook(file, place, fileName)
+  books.set(file, book)
+  return book
 }
 
 function putEach(map: Map<string, Rule[]>, names: ReadonlySet<string>, rule: Rule): void {

@@ -1,5 +1,5 @@
 // One rule, read once for all clients, and what it says to one of them.
-import type { ClientInfo, SubscribeDecision } from '../../broker/plugin.ts'
+import type { ClientInfo, Identity, SubscribeDecision } from '../../broker/plugin.ts'
 import { type AddressTest, addressTest } from './addresses.ts'
 import { anyone, listOf } from './names.ts'
 import { expand, namesGroup } from './placeholders.ts'
@@ -94,18 +94,20 @@ export function readRule(entry: RuleEntry, index: number, place: (index: number)
   }
 }
 
-/** Which condition of a rule keeps it from holding for a client; undefined when it holds. */
-export function lacking(rule: Rule, { id, identity, address, listener }: ClientInfo, atMs: number): Lack | undefined {
-  if (rule.users?.has(identity.username) === false) return 'users'
-  if (rule.clients?.has(id) === false) return 'clients'
-  if (rule.body.roles !== undefined && !identity.roles.some((role) => rule.roles?.has(role) ?? true)) return 'roles'
-  if (rule.body.groups !== undefined && fittingGroups(rule, identity.groups).length === 0) return 'groups'
-  if (rule.listeners?.has(listener) === false) return 'listeners'
-  if (rule.addresses?.(address) === false) return 'addresses'
-  return rule.when !== undefined && !isNow(rule.when, atMs) ? 'times' : undefined
+/** True when all conditions of a rule fit a client at a moment. */
+export function holds(rule: Rule, { id, identity, address, listener }: ClientInfo, atMs: number): boolean {
+  if (!concerns(rule, identity)) return false
+  if (rule.clients?.has(id) === false || rule.listeners?.has(listener) === false) return false
+  if (rule.addresses?.(address) === false) return false
+  return rule.when === undefined || isNow(rule.when, atMs)
 }
 
-export type Lack = 'users' | 'clients' | 'roles' | 'groups' | 'listeners' | 'addresses' | 'times'
+/** True when the rule speaks of somebody, wherever and whenever that is. */
+export function concerns(rule: Rule, { username, groups, roles }: Identity): boolean {
+  if (rule.users?.has(username) === false) return false
+  if (rule.body.roles !== undefined && !roles.some((role) => rule.roles?.has(role) ?? true)) return false
+  return rule.body.groups === undefined || fittingGroups(rule, groups).length > 0
+}
 
 /** What a rule gives to, or takes from, a client for which it holds. */
 export function grantsOf(rule: Rule, action: Action, { id, identity }: ClientInfo): Grant[] {

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Identity } from '../../broker/plugin.ts'
 import { saslprep } from '../../broker/saslprep.ts'
 import { parseScramSecret, type ScramSecret, scramIterations } from '../../broker/scram.ts'
+import { checkedText, nameMistake } from '../acl/names.ts'
 import { userSchema } from './users.ts'
 
 export interface ScramUser {
@@ -22,10 +23,9 @@ const secretSchema = z.string().superRefine((text, context) => {
   context.addIssue({ code: 'custom', message })
 })
 
-const usernameSchema = z
-  .string()
-  .min(1, 'a username must not be empty')
-  .refine((name) => saslprep(name) === name, 'must be as SASLprep leaves it: NFKC, no control characters')
+const usernameSchema = checkedText((name) =>
+  saslprep(name) === name ? nameMistake(name) : 'must be as SASLprep leaves it: NFKC, no control characters',
+)
 
 const scramUserSchema = userSchema.extend({
   password: secretSchema.describe('a secret made with `oriole passwd --scram`'),

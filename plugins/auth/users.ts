@@ -1,7 +1,9 @@
 // The users file of auth-file: what may stand in it, and the users that come out of it.
+import { basename } from 'node:path'
 import { z } from 'zod'
 import { isPasswordHash } from '../../broker/password.ts'
-import type { Identity } from '../../broker/plugin.ts'
+import type { Access, Identity, PluginFile } from '../../broker/plugin.ts'
+import { checkedText, nameSchema, textMistake } from '../acl/names.ts'
 
 export interface User {
   readonly hash: string
@@ -22,23 +24,19 @@ function whatItIs(text: string): string {
   return 'is no password hash; run `oriole passwd` and put here what it prints, never the password itself'
 }
 
-const usernameSchema = z
-  .string()
-  .min(1, 'a username must not be empty')
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  .refine((name) => !/[\u0000-\u001f\u007f-\u009f]/.test(name), 'must not contain control characters')
-  .refine((name) => name.normalize('NFC') === name, 'must be in Unicode normal form NFC; type it again')
+const names = z.array(nameSchema).default([])
+const attributeName = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be letters, digits, "_" and "-"')
 
 export const userSchema = z.strictObject({
   password: hashSchema.describe('a hash made with `oriole passwd`, with --token for a machine'),
-  groups: z.array(z.string().min(1)).default([]),
-  roles: z.array(z.string().min(1)).default([]),
-  attributes: z.record(z.string(), z.string()).default({}),
+  groups: names,
+  roles: names,
+  attributes: z.record(attributeName, checkedText(textMistake)).default({}).describe('texts for {attr.NAME} in rules'),
   disabled: z.boolean().default(false).describe('true: refused, without losing the entry'),
 })
 
 /** `alice: "scrypt$…"` or `alice: { password: "scrypt$…", … }`. */
-export const usersSchema = z.record(usernameSchema, z.union([hashSchema, userSchema]))
+export const usersSchema = z.record(nameSchema, z.union([hashSchema, userSchema]))
 export type UsersFile = z.infer<typeof usersSchema>
 
 export function usersOf(file: UsersFile): ReadonlyMap<string, User> {
@@ -49,6 +47,36 @@ export function usersOf(file: UsersFile): ReadonlyMap<string, User> {
       return [username, { hash: password, disabled, identity: { username, groups, roles, attributes } }]
     }),
   )
+}
+
+interface Entry {
+  readonly disabled: boolean
+  readonly identity: Identity
+}
+
+/** What a file of users says about them, whatever their secrets are. */
+export function accessOfUsers(
+  users: ReadonlyMap<string, Entry>,
+  file: PluginFile<Readonly<Record<string, unknown>>>,
+): Access {
+  const entryOf = (username: string) => {
+    const entry = users.get(username)
+    return entry?.disabled === false ? entry : undefined
+  }
+  return {
+    namedGroups: new Set([...users.values()].flatMap(({ identity }) => identity.groups)),
+    usernames: () => users.keys(),
+    user: (username) => entryOf(username)?.identity,
+    origin(username, membership) {
+      const identity = entryOf(username)?.identity
+      if (identity === undefined) return []
+      const [list, name] =
+        'group' in membership ? ['groups' as const, membership.group] : ['roles' as const, membership.role]
+      const at = identity[list].indexOf(name)
+      if (at === -1) return []
+      return [`${username} has the ${list.slice(0, -1)} ${name}: ${basename(file.locate([username, list, at]))}`]
+    },
+  }
 }
 
 /** Passwords that are tried first by whoever tries: the defaults of other brokers, and those in our own pages. */

@@ -28,11 +28,9 @@ const bob = clientOf('bob', { groups: ['family', 'ops'] })
 const mallory = clientOf('mallory')
 
 test('acl-file: no rule, no access', deadline, async (t) => {
-  for (const rules of ['', '[]', '# nothing\n']) {
-    const { publish, subscribe } = await acl(t, rules)
-    assert.deepEqual(publish(alice, 'a'), { allow: false, because: 'acl.yaml: no rule allows it' })
-    assert.equal(subscribe(alice, 'a').allow, false)
-  }
+  const { publish, subscribe } = await acl(t, '[]')
+  assert.deepEqual(publish(alice, 'a'), { allow: false, because: 'acl.yaml: no rule allows it' })
+  assert.equal(subscribe(alice, 'a').allow, false)
 })
 
 test(
@@ -111,6 +109,69 @@ test('acl-file: a name that would be more than a part of one level fits no allow
     }
     assert.equal(publish(strange, `u/${name}`).allow, false)
   }
+})
+
+test('acl-file: {attr.NAME} is what the user has, and who has nothing gets nothing', deadline, async (t) => {
+  const { publish, subscribe } = await acl(
+    t,
+    `- allow: { publish: ["t/{attr.tenant}/#"], subscribe: ["t/{attr.tenant}/+/{attr.site}"] }
+- allow: { subscribe: ["log/#"] }
+- deny: { subscribe: ["log/{attr.tenant}/secret"] }
+`,
+  )
+  const acme = clientOf('dave', { attributes: { tenant: 'acme', site: 'north' } })
+  assert.equal(publish(acme, 't/acme/x').allow, true)
+  assert.equal(publish(acme, 't/other/x').allow, false)
+  assert.equal(subscribe(acme, 't/acme/+/north').allow, true)
+  assert.equal(subscribe(acme, 't/acme/+/south').allow, false)
+  for (const value of ['', '+', '#', 'a/b', '$SYS', 'x\n']) {
+    const strange = clientOf('dave', { attributes: { tenant: value, site: value } })
+    assert.equal(publish(strange, `t/${value}/x`).allow, false, value)
+    assert.equal(subscribe(strange, 't/+/#').allow, false, value)
+  }
+  // Neither an attribute that is not there, nor what every object has.
+  assert.equal(publish(alice, 't//x').allow, false)
+  const { publish: byConstructor } = await acl(t, '- allow: { publish: ["t/{attr.constructor}/x"] }\n')
+  assert.equal(byConstructor(alice, `t/${String(Object)}/x`).allow, false)
+  assert.equal(subscribe(acme, 'log/#').withhold?.('log/acme/secret'), true)
+  assert.equal(subscribe(acme, 'log/#').withhold?.('log/other/secret'), false)
+  assert.equal(subscribe(alice, 'log/#').withhold?.('log/other/secret'), true)
+})
+
+test('acl-file: a muted member reads in the group and writes nothing by it', deadline, async (t) => {
+  const { publish, subscribe } = await acl(
+    t,
+    `- allow: { groups: "*", subscribe: ["im/g/{group}/#"], publish: ["im/g/{group}/{user}"] }
+- allow: { groups: [family, ops], publish: ["both"] }
+- allow: { publish: ["own/{user}"] }
+`,
+  )
+  const muted = clientOf('bob', { groups: ['family', 'ops'], roles: ['muted:family'] })
+  assert.equal(subscribe(muted, 'im/g/family/#').allow, true)
+  assert.equal(publish(muted, 'im/g/family/bob').allow, false)
+  assert.equal(publish(muted, 'im/g/ops/bob').allow, true)
+  assert.equal(publish(muted, 'both').allow, true)
+  assert.equal(publish(clientOf('bob', { groups: ['family'], roles: ['muted:family'] }), 'both').allow, false)
+  assert.equal(publish(muted, 'own/bob').allow, true)
+})
+
+test('acl-file: a rule may ask where a client comes from', deadline, async (t) => {
+  const { publish } = await acl(
+    t,
+    `- allow: { addresses: [10.0.0.0/8, "fd00::/8", 192.168.1.7], publish: [home] }
+- allow: { listeners: [tls], publish: [safe] }
+- deny: { addresses: 10.6.6.0/24, publish: [home] }
+`,
+  )
+  const from = (address: string, listener = 'tcp') => ({ ...alice, address, listener })
+  for (const address of ['10.1.2.3', '::ffff:10.1.2.3', 'fd12::1', '192.168.1.7']) {
+    assert.equal(publish(from(address), 'home').allow, true, address)
+  }
+  for (const address of ['11.0.0.1', '10.6.6.6', '192.168.1.8', 'fe80::1', '', 'nonsense']) {
+    assert.equal(publish(from(address), 'home').allow, false, address)
+  }
+  assert.equal(publish(from('11.0.0.1', 'tls'), 'safe').allow, true)
+  assert.equal(publish(from('11.0.0.1', 'tcp'), 'safe').allow, false)
 })
 
 test('acl-file: a name with a replacement pattern in it is taken literally', deadline, async (t) => {

@@ -19,7 +19,9 @@ test('plugins: the example in plugins/README.md compiles, loads and does what it
   // A checkout in small: the example beside the real contract, with the settings of the house.
   const folder = await temporaryFolder(t)
   await mkdir(join(folder, 'broker'))
-  for (const file of ['plugin.ts', 'message.ts']) await symlink(resolve('broker', file), join(folder, 'broker', file))
+  for (const file of ['plugin.ts', 'plugin-access.ts', 'message.ts']) {
+    await symlink(resolve('broker', file), join(folder, 'broker', file))
+  }
   await symlink(resolve('node_modules'), join(folder, 'node_modules'))
   const settings = JSON.parse(await readFile('tsconfig.json', 'utf8')) as { compilerOptions: object }
   await writeFiles(folder, {

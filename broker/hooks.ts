@@ -47,6 +47,8 @@ export interface HookRunner extends Observers {
   proofOf(identity: Identity): Proof | undefined
   /** It was made by the rights of now. */
   isCurrent(identity: Identity): boolean
+  /** For a proof that its plugin gives unasked: `identify` alone. Never throws or rejects. */
+  accept(proof: Proof, credentials: Credentials): Promise<Identified>
   /** What a proof is worth by now: `confirm`, then `identify`. Never throws or rejects. */
   identify(proof: Proof, credentials: Credentials): Promise<Identified>
   /** Raise it when plugins answer by other rules than before: answers that are on their way are asked for again. */
@@ -128,6 +130,7 @@ export function createHooks(plugins: readonly LoadedPlugin[], options: HookOptio
     },
     proofOf: (identity) => identities.proofOf(identity),
     isCurrent: (identity) => identities.isCurrent(identity),
+    accept: (proof, credentials) => identities.make(proof, credentials, rights.version),
     identify: (proof, credentials) => identities.remake(proof, credentials),
     rights,
     authorizePublish: current(rights, authorizePublish),

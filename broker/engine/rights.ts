@@ -71,7 +71,7 @@ export class Rights {
     const { hooks, log } = this.#house
     hooks.rights.version += 1
     const plugin = hooks.proofOf(connection.info.identity)?.plugin ?? ''
-    const answer = await hooks.identify({ identity, plugin }, credentialsOf(connection.info))
+    const answer = await hooks.accept({ identity, plugin }, credentialsOf(connection.info))
     if (connection.closed) return
     if ('deny' in answer) return this.#end(connection, answer.deny)
     await renew(connection, answer.identity)

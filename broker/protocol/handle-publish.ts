@@ -91,11 +91,25 @@ function decided(
     return undefined
   }
   const message = messageOf(connection, packet, topic)
-  const { onPublish } = connection.host.hooks
+  const { onPublish, rights } = connection.host.hooks
   const changed = onPublish === undefined ? message : onPublish(message, connection.info)
-  if (changed instanceof Promise) return changed.then((answer) => accept(connection, packet, answer))
+  if (changed instanceof Promise) {
+    const { version } = rights
+    return changed.then((answer) =>
+      version === rights.version ? accept(connection, packet, answer) : acceptNow(connection, packet, topic, answer),
+    )
+  }
   accept(connection, packet, changed)
   return undefined
+}
+
+/** Rights have changed while a plugin worked on the message: what was allowed before is asked again. */
+async function acceptNow(connection: Connection, packet: PublishPacket, topic: string, message: Message | null) {
+  const { qos, retain } = packet
+  const decision = await connection.host.hooks.authorizePublish(connection.info, { topic, qos, retain, will: false })
+  if (decision.allow || connection.closed) return accept(connection, packet, message)
+  connection.host.counts.aclDenied.publish += 1
+  refusePublish(connection, packet, reason.notAuthorized, decision.because, topic)
 }
 
 function messageOf(connection: Connection, packet: PublishPacket, topic: string): Message {

@@ -12,6 +12,7 @@ import type {
   Membership,
   Plugin,
   PluginFile,
+  QoS,
   Right,
 } from './plugin.ts'
 
@@ -88,6 +89,15 @@ export class AccessBook {
     for (const access of this.accesses) {
       const explanation = access.explain?.(client, question)
       if (explanation !== undefined) return explanation
+    }
+    return undefined
+  }
+
+  /** Undefined: no file answers it. */
+  maySubscribe(client: ClientInfo, filter: string, qos: QoS): boolean | undefined {
+    for (const access of this.accesses) {
+      const allowed = access.maySubscribe?.(client, filter, qos)
+      if (allowed !== undefined) return allowed
     }
     return undefined
   }

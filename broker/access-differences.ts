@@ -1,6 +1,8 @@
 // What a change of files means for the users that the files know: who gains and who loses which right.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AccessBook } from './access-book.ts'
+import { endings } from './access-live.ts'
+import type { LiveClient } from './engine/engine.ts'
 import type { AccessRule, Identity, Right } from './plugin.ts'
 
 /** How long users are compared before other work gets its turn. */
@@ -9,19 +11,26 @@ const turnMs = 4
 const linesMax = 50
 const namesShown = 3
 
-/** One line for each kind of change: `3 users lose publish plant/#: alice, bob and carol`. */
-export async function differences(before: AccessBook, after: AccessBook): Promise<readonly string[]> {
+/** One line for each kind of change: `3 users lose publish plant/# (alice, bob, carol)`; those who are connected last. */
+export async function differences(
+  before: AccessBook,
+  after: AccessBook,
+  connected: Iterable<LiveClient> = [],
+): Promise<readonly string[]> {
   const removed = rulesWithout(before, after)
   const added = rulesWithout(after, before)
   const changes = new Changes()
   let turn = performance.now()
-  for (const username of new Set([...before.usernames(), ...after.usernames()])) {
+  const usernames = new Set([...before.usernames(), ...after.usernames()])
+  for (const username of usernames) {
     compareUser(username, before, after, { removed, added }, changes)
     if (performance.now() - turn < turnMs) continue
     await nextTurn()
     turn = performance.now()
   }
-  return changes.lines()
+  // Of somebody whom no file knows, only the login can say who it is.
+  const isConcerned = (username: string) => changes.concern(username) || !usernames.has(username)
+  return [...changes.lines(), ...(await endings(before, after, connected, isConcerned))]
 }
 
 interface RuleChanges {
@@ -36,9 +45,12 @@ function compareUser(
   { removed, added }: RuleChanges,
   changes: Changes,
 ): void {
-  const was = before.user(username)
-  const is = after.user(username)
-  if (was === undefined && is === undefined) return
+  const known = { was: before.user(username), is: after.user(username) }
+  // Whom no file lets in may still come with a proof that no file knows; then the groups are what counts.
+  const isOutside = known.was === undefined && known.is === undefined
+  const stranger = { username, groups: [], roles: [], attributes: {} }
+  const was = isOutside ? before.identify(stranger) : known.was
+  const is = isOutside ? after.identify(stranger) : known.is
   if (was === undefined || is === undefined) {
     changes.add(was === undefined ? 'may log in now' : 'may not log in any more', username)
     return
@@ -105,8 +117,14 @@ function sameList(one: readonly string[], other: readonly string[]): boolean {
 
 class Changes {
   readonly #names = new Map<string, string[]>()
+  readonly #concerned = new Set<string>()
+
+  concern(username: string): boolean {
+    return this.#concerned.has(username)
+  }
 
   add(change: string, username: string): void {
+    this.#concerned.add(username)
     const known = this.#names.get(change)
     if (known === undefined) this.#names.set(change, [username])
     else known.push(username)

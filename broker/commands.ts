@@ -1,8 +1,11 @@
 // What whoever owns the data may ask of the running broker, over the socket in the data folder.
+import { answer, questionSchema } from './access-question.ts'
 import type { ControlCommand } from './admin/control.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import type { Drain } from './drain.ts'
 import { OrioleError } from './errors.ts'
+import type { ClientInfo } from './plugin.ts'
+import type { LoadedPlugins } from './plugins.ts'
 import type { DiskStore } from './store/backup.ts'
 
 /** Clients that are sent to other nodes each second when nobody says how many. */
@@ -14,12 +17,14 @@ export interface CommandParts {
   readonly cluster: Cluster | undefined
   readonly drain: Drain
   sessions(): number
+  readonly plugins: LoadedPlugins
+  clients(): Iterable<ClientInfo>
   /** The drain is over: the broker shall end. */
   onDrained(): void
 }
 
 export function createCommands(parts: CommandParts): Readonly<Record<string, ControlCommand>> {
-  const { store, cluster, drain } = parts
+  const { store, cluster, drain, plugins } = parts
   const operations = () => {
     if (cluster !== undefined) return cluster.operations
     throw new OrioleError('ORI_CLUSTER_NONE', 'this broker is in no cluster: its config has no section cluster:')
@@ -28,6 +33,13 @@ export function createCommands(parts: CommandParts): Readonly<Record<string, Con
     backup: ({ to }, signal) => store.backup(text('to', to), signal),
     'cluster status': async () => operations().status(),
     'cluster forget': async ({ node }) => operations().forget(text('node', node)),
+    'acl explain': async ({ question }) => {
+      const asked = questionSchema.safeParse(question).data
+      if (asked === undefined) throw wrong('question')
+      return answer(plugins.access(), asked, parts.clients(), plugins.unasked)
+    },
+    plan: () => plugins.preview(),
+    reload: () => plugins.reload(),
     drain: async ({ perS = drainPerS }, signal) => {
       if (typeof perS !== 'number' || !(perS >= 1)) throw wrong('perS')
       const drained = await drain.run(perS, parts.sessions, signal)

@@ -143,7 +143,8 @@ async function build(
   })
   if (dataDir !== undefined && 'backup' in store) {
     const sessions = (): number => broker.reception.sessions.size
-    const commands = createCommands({ store, cluster, drain, sessions, onDrained })
+    const clients = () => broker.clientInfos()
+    const commands = createCommands({ store, cluster, drain, sessions, onDrained, plugins: loaded, clients })
     const control = await openControl(dataDir, commands, log.child({ room: 'admin' }))
     onStop(() => control.close())
   }

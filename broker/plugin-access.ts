@@ -23,6 +23,8 @@ export interface Access {
   mistakes?(known: KnownNames): readonly FileMistake[]
   /** The answer and the reasons for it; undefined: no opinion, the next plugin is asked. */
   explain?(client: ClientInfo, question: AccessQuestion): Explanation | undefined
+  /** Whether it would be granted; undefined: no opinion. As `explain` says, and faster. */
+  maySubscribe?(client: ClientInfo, filter: string, qos: QoS): boolean | undefined
   /** Each rule by its text, for the difference between two versions. */
   readonly rules?: readonly AccessRule[]
   /** True when the rules give all of this filter to everybody of this identity, wherever and whenever. */
@@ -66,6 +68,8 @@ export interface Explanation {
   readonly maxQos?: QoS | undefined
   /** The denies that withhold a part of what is granted. */
   readonly withheld?: readonly string[]
+  /** True: of what is granted, messages of this topic are withheld. */
+  withholds?(topic: string): boolean
   /** The rule that was nearest to the other answer, and what it lacked. */
   readonly nearest?: { readonly because: string; readonly lacks: readonly string[] } | undefined
 }

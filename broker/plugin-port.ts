@@ -1,5 +1,5 @@
 // What plugins ask of the broker, also while it does not run yet: what they publish during set-up waits for it.
-import type { Engine } from './engine/engine.ts'
+import type { Engine, LiveClient } from './engine/engine.ts'
 import type { Message } from './message.ts'
 import type { ClientInfo, PluginBroker, RightsChange } from './plugin.ts'
 import { isValidTopicName } from './protocol/topics.ts'
@@ -9,8 +9,10 @@ const nothing: RightsChange = Object.freeze({ clients: 0, asked: 0, ended: 0, di
 
 type Outgoing = Parameters<PluginBroker['publish']>[0]
 
+/** What plugins may ask, and what is asked about them. */
 export interface PluginPort
   extends Pick<PluginBroker, 'publish' | 'clients' | 'disconnect' | 'rightsChanged' | 'changeIdentity' | 'announce'> {
+  liveClients(): Iterable<LiveClient>
   /** The broker runs. */
   open(engine: Engine): void
   readonly announcements: readonly string[]
@@ -46,6 +48,7 @@ export function createPluginPort(): PluginPort {
     },
     clients: (): Iterable<ClientInfo> => engine?.clientInfos() ?? [],
     disconnect: (clientId, phrase) => engine?.disconnect(clientId, phrase) ?? false,
+    liveClients: () => engine?.liveClients() ?? [],
     rightsChanged: async (affects) => engine?.rightsChanged(affects) ?? nothing,
     changeIdentity: (clientId, identity) => engine?.changeIdentity(clientId, identity) ?? false,
   }

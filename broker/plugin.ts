@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import type { Message, QoS } from './message.ts'
 import type { Access } from './plugin-access.ts'
 
+export type { QoS } from './message.ts'
 export type * from './plugin-access.ts'
 
 /** Who a client is, after it proved it. */

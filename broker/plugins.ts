@@ -2,16 +2,17 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { z } from 'zod'
-import { AccessBook } from './access-book.ts'
-import { differences } from './access-differences.ts'
+import { AccessBook, type AccessPart } from './access-book.ts'
+import { unaskedOf, watchFiles } from './access-files.ts'
 import type { Environment } from './config/env.ts'
 import { didYouMean } from './config/nearest.ts'
 import { formatProblem, type Problem } from './config/problem.ts'
 import type { Config } from './config/schema.ts'
 import { checkValue } from './config/schema-problems.ts'
 import type { YamlFile } from './config/yaml-file.ts'
+import type { LiveClient } from './engine/engine.ts'
 import { errorText, OrioleError } from './errors.ts'
-import { type ChangeOutcome, FileChanges, type Versions } from './file-changes.ts'
+import type { ChangeOutcome } from './file-changes.ts'
 import type { LoadedPlugin } from './hooks.ts'
 import {
   type FileSchemas,
@@ -36,7 +37,10 @@ export interface PluginDependencies {
   readonly dataDir: string
   readonly node: string
   /** `publish` may be called from a plugin's setup: it then waits until the broker runs. */
-  readonly broker: Pick<PluginBroker, 'publish' | 'clients' | 'disconnect' | 'rightsChanged' | 'changeIdentity'>
+  readonly broker: { liveClients(): Iterable<LiveClient> } & Pick<
+    PluginBroker,
+    'publish' | 'clients' | 'disconnect' | 'rightsChanged' | 'changeIdentity'
+  >
   /** Prints a line on the terminal; never into the log. */
   announce: PluginBroker['announce']
 }
@@ -46,6 +50,8 @@ export interface LoadedPlugins {
   readonly plugins: readonly LoadedPlugin[]
   /** What the files in use say about users and rights. */
   access(): AccessBook
+  /** Plugins that answer only in a running broker. */
+  readonly unasked: readonly string[]
   /** Reads all files of plugins now. */
   reload(): Promise<ChangeOutcome>
   /** What `reload` would change. */
@@ -78,31 +84,31 @@ export async function loadPlugins(
     throw error
   }
   warnOfSilence(plugins, dependencies.log)
-  let access = new AccessBook(prepared)
-  let considered = { versions: new Map() as Versions, access }
-  const consider = (versions: Versions): AccessBook => {
-    if (considered.versions !== versions) considered = { versions, access: new AccessBook(prepared, versions, access) }
-    return considered.access
-  }
-  const changes = new FileChanges({
-    files: prepared.flatMap(({ plugin, files }) =>
-      [...files.values()].map((file) => ({ file, log: logOf(plugin, dependencies.log) })),
-    ),
-    log: dependencies.log,
-    check: (versions) => consider(versions).problems(),
-    compare: async (versions) => differences(access, consider(versions)),
-    taken: async (versions) => {
-      access = consider(versions)
-    },
-  })
-  releases.push({ plugin: 'files', release: changes.watch() })
+  const files = await watchFiles(prepared, { ...dependencies, logOf: (plugin) => logOf(plugin, dependencies.log) })
+  releases.push({ plugin: 'files', release: files.stop })
   return {
     plugins,
     stop,
-    access: () => access,
-    reload: () => changes.reload(),
-    preview: () => changes.preview(),
+    access: files.access,
+    unasked: unaskedOf(prepared),
+    reload: () => files.changes.reload(),
+    preview: () => files.changes.preview(),
   }
+}
+
+export interface ReadAccess {
+  readonly book: AccessBook | undefined
+  readonly parts: readonly AccessPart[]
+  /** Plugins that answer only in a running broker. */
+  readonly unasked: readonly string[]
+  readonly problems: readonly Problem[]
+}
+
+/** What the files of all plugins say, without a broker. `book` is undefined when there are problems. */
+export async function readAccess(config: Config, configFile: YamlFile<Config>, env: Environment): Promise<ReadAccess> {
+  const { prepared, problems } = await prepareAll(config, configFile, env)
+  const book = problems.length > 0 ? undefined : new AccessBook(prepared)
+  return { book, parts: prepared, unasked: unaskedOf(prepared), problems }
 }
 
 /** All that loadPlugins would refuse before any plugin is set up, in the order of the config. */

@@ -1,7 +1,7 @@
 // auth-file: usernames and password hashes from one YAML file.
 import { z } from 'zod'
 import { type AuthenticateAnswer, type Credentials, definePlugin } from '../broker/plugin.ts'
-import { adminName, firstAdmin } from './auth/first-admin.ts'
+import { adminIdentity, adminName, firstAdmin } from './auth/first-admin.ts'
 import { accessOfUsers, isKnownPassword, type User, usersOf, usersSchema } from './auth/users.ts'
 import { createVerifier } from './auth/verifier.ts'
 
@@ -26,7 +26,11 @@ export default definePlugin({
   }),
   files: { users: usersSchema },
   secretFiles: ['users'],
-  access: (_config, { users }) => accessOfUsers(usersOf(users.value), users),
+  access: ({ admin }, { users }) => {
+    const known = new Map(usersOf(users.value))
+    if (admin && !known.has(adminName)) known.set(adminName, { hash: '', disabled: false, identity: adminIdentity })
+    return accessOfUsers(known, users)
+  },
 
   async setup(broker, { admin }, { users: file }) {
     const verifier = await createVerifier()

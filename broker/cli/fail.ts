@@ -24,7 +24,7 @@ export function failureText(error: unknown): string {
     const problems = problemsOf(error.cause)
     if (problems === undefined) return `oriole: ${error.code}: ${error.message}`
     const count = problems.length === 1 ? 'a mistake' : `${problems.length} mistakes`
-    return `${problems.map(formatProblem).join('\n')}\noriole: ${error.code}: ${count} in the config; nothing was started`
+    return `${problems.map(formatProblem).join('\n')}\noriole: ${error.code}: ${count} in the config; nothing was done`
   }
   // Not foreseen: whoever reports it needs to know where.
   const stack = error instanceof Error && error.stack !== undefined ? error.stack : errorText(error)

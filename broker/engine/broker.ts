@@ -5,7 +5,7 @@ import type { LimitsConfig } from '../config/schema.ts'
 import type { Subscription } from '../delivery/subscription.ts'
 import type { HookRunner } from '../hooks.ts'
 import type { IncomingConnection } from '../listeners/listener.ts'
-import type { Message } from '../message.ts'
+import type { Message, QoS } from '../message.ts'
 import type { Counts } from '../metrics/counts.ts'
 import type { ClientInfo, Identity, PluginLog, RightsChange } from '../plugin.ts'
 import type { Connection } from '../protocol/connection.ts'
@@ -16,7 +16,7 @@ import type { Recovered, Store } from '../store/store.ts'
 import { type Packet, toMessage, toPacket } from './aedes-types.ts'
 import { makeClusterHouse } from './cluster-house.ts'
 import { Dispatcher } from './dispatcher.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, LiveClient } from './engine.ts'
 import { LiveBus } from './live-bus.ts'
 import { AedesPersistence } from './persistence.ts'
 import { expiryStepMs, Reception } from './reception.ts'
@@ -131,6 +131,15 @@ export class Broker extends Aedes implements Engine {
     for (const connection of this.reception.known()) if (!connection.closed) yield connection.info
   }
 
+  *liveClients(): IterableIterator<LiveClient> {
+    for (const connection of this.reception.known()) {
+      if (connection.closed || !connection.connected) continue
+      const { info, session } = connection
+      const proven = this.#parts.hooks.proofOf(info.identity)?.identity ?? info.identity
+      yield { info, proven, filters: () => filtersOf(session.subscriptions.values()) }
+    }
+  }
+
   /** Also one that is on its way in. */
   disconnect(clientId: string, phrase: string): boolean {
     const found = [...this.reception.identifiedAs(clientId)]
@@ -190,3 +199,7 @@ export class Broker extends Aedes implements Engine {
 }
 
 function ignore(): void {}
+
+function* filtersOf(subscriptions: Iterable<Subscription>): IterableIterator<{ filter: string; qos: QoS }> {
+  for (const { filter, record } of subscriptions) yield { filter, qos: record.qos }
+}

@@ -11,7 +11,7 @@ import type {
   Membership,
   Right,
 } from '../../broker/plugin.ts'
-import { brokerOnly, isBrokerOnly } from './client-rights.ts'
+import { brokerOnly, isBrokerOnly, type Rights } from './client-rights.ts'
 import { covers } from './covering.ts'
 import { MatchTree } from './filters.ts'
 import { nearest } from './nearest.ts'
@@ -24,6 +24,7 @@ export function accessOf(file: RulesFile, book: RuleBook): Access {
   let asked:
     | { readonly identity: Identity; readonly publish: MatchTree<true>; readonly subscribe: MatchTree<true> }
     | undefined
+  let subscriber: { readonly client: ClientInfo; readonly rights: Rights } | undefined
   return {
     get rules() {
       rules ??= file.map(accessRuleOf)
@@ -31,6 +32,10 @@ export function accessOf(file: RulesFile, book: RuleBook): Access {
     },
     mistakes: (known) => unknownGroups(file, known),
     explain: (client, question) => explain(book, client, question),
+    maySubscribe(client, filter, qos) {
+      if (subscriber?.client !== client) subscriber = { client, rights: book.rightsOf(client, Date.now()) }
+      return subscriber.rights.subscribe(filter, qos).allow
+    },
     gives(identity, { action, filter }) {
       if (asked?.identity !== identity) {
         asked = {
@@ -132,10 +137,12 @@ function explain(book: RuleBook, client: ClientInfo, question: AccessQuestion): 
   const ruling = rights.subscribeRuling(topic, qos)
   if (ruling.kind === 'none') return { ...book.noRule, nearest: otherwise('allow') }
   if (ruling.kind === 'denied') return { allow: false, ...told([ruling.by], client), nearest: otherwise('allow') }
+  const { because, withhold } = rights.subscribe(topic, qos)
   return {
     allow: true,
     ...told(ruling.by, client),
-    because: rights.subscribe(topic, qos).because,
+    because,
+    withholds: withhold ?? (() => false),
     maxQos: ruling.maxQos,
     withheld: ruling.withheld.map(({ pattern, filter }) =>
       withReading(pattern.decision.because, pattern.filter, filter),

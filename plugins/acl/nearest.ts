@@ -36,30 +36,45 @@ function candidateOf(
   client: ClientInfo,
   question: AccessQuestion,
 ): Candidate | undefined {
-  const filter = closestFilter(rule, pattern, client, question)
+  const { filter, group } = closestReading(rule, pattern, client, question)
   const levels = levelsOff(filter, question)
+  const wanted = question.topic.split('/').length
   // Another part of the house altogether.
-  if (levels >= question.topic.split('/').length && levels > 0) return undefined
-  const lacks = [...conditionsOff(rule, client, question)]
-  const distance = lacks.length + levels * 1.5
-  if (levels > 0)
+  if (levels >= wanted && levels > 0) return undefined
+  const lacks = [...conditionsOff(rule, group, client, question)]
+  // Of two rules that lack as much, the one that says more about the topic is nearer than the one for all topics.
+  const distance = lacks.length + levels * 1.5 + 0.9 * (1 - Math.min(1, namedLevels(filter) / wanted))
+  if (levels > 0) {
     lacks.push(`${question.topic} is not ${question.action === 'publish' ? 'matched' : 'covered'} by ${filter}`)
+  }
   return lacks.length === 0 ? undefined : { because: pattern.decision.because, lacks, distance }
 }
 
+interface Reading {
+  readonly filter: string
+  /** That stands for {group}; undefined: the filter names none. */
+  readonly group: string | undefined
+}
+
 /** As the filter reads for the client; where it does not, as wide as it could be meant. */
-function closestFilter(
+function closestReading(
   rule: Rule,
   { filter }: Pattern,
   { id, identity }: ClientInfo,
   question: AccessQuestion,
-): string {
+): Reading {
   const groups = namesGroup(filter) ? fittingGroups(rule, identity.groups) : []
-  const readings = (groups.length > 0 ? groups : ['']).map((group) => {
-    const values = { user: identity.username, client: id, group, attributes: identity.attributes }
-    return expand(filter, values, true)!
+  const readings = (groups.length > 0 ? groups : [undefined]).map((group): Reading => {
+    const values = { user: identity.username, client: id, group: group ?? '', attributes: identity.attributes }
+    return { filter: expand(filter, values, true)!, group }
   })
-  return readings.reduce((one, other) => (levelsOff(other, question) < levelsOff(one, question) ? other : one))
+  return readings.reduce((one, other) =>
+    levelsOff(other.filter, question) < levelsOff(one.filter, question) ? other : one,
+  )
+}
+
+function namedLevels(filter: string): number {
+  return filter.split('/').filter((level) => level !== '+' && level !== '#').length
 }
 
 /** How many levels of the topic the filter does not fit; 0: it matches, or covers, the whole. */
@@ -78,17 +93,25 @@ function levelsOff(filter: string, { action, topic }: AccessQuestion): number {
   return Math.max(off, 1)
 }
 
-function* conditionsOff(rule: Rule, client: ClientInfo, question: AccessQuestion): Generator<string> {
+function* conditionsOff(
+  rule: Rule,
+  group: string | undefined,
+  client: ClientInfo,
+  question: AccessQuestion,
+): Generator<string> {
   const { id, identity, address, listener } = client
   const { username, groups, roles } = identity
   const { body } = rule
   if (rule.users?.has(username) === false) yield `${username} is not ${oneOf(body.users)}`
   if (rule.clients?.has(id) === false) yield `the client id ${id} is not ${oneOf(body.clients)}`
   const fitting = fittingGroups(rule, groups)
-  if (body.groups !== undefined && fitting.length === 0)
+  if (body.groups !== undefined && fitting.length === 0) {
     yield `${username} is not in ${oneOf(body.groups, 'the group', 'any group')}`
-  else if (question.action === 'publish' && rule.effect === 'allow' && body.groups !== undefined) {
-    if (fitting.every((group) => isMuted(group, roles))) yield `${username} is muted in ${fitting.join(' and ')}`
+  } else if (question.action === 'publish' && rule.effect === 'allow') {
+    const speaking = group === undefined ? (body.groups === undefined ? [] : fitting) : [group]
+    if (speaking.length > 0 && speaking.every((one) => isMuted(one, roles))) {
+      yield `${username} is muted in ${speaking.join(' and ')}`
+    }
   }
   if (body.roles !== undefined && !roles.some((role) => rule.roles?.has(role) ?? true)) {
     yield `${username} does not have ${oneOf(body.roles, 'the role', 'any role')}`

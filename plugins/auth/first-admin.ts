@@ -4,11 +4,12 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { hashPassword, isPasswordHash } from '../../broker/password.ts'
-import type { PluginBroker } from '../../broker/plugin.ts'
+import type { Identity, PluginBroker } from '../../broker/plugin.ts'
 import { replaceFile } from './replace-file.ts'
 import type { User } from './users.ts'
 
 export const adminName = 'admin'
+export const adminIdentity: Identity = { username: adminName, groups: [], roles: ['admin'], attributes: {} }
 
 /** Without characters that look alike: 20 of 57 are 116 bits. */
 const alphabet = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789'
@@ -18,7 +19,7 @@ const passwordLength = 20
 export async function firstAdmin(broker: PluginBroker): Promise<User> {
   const path = join(broker.dataDir, 'admin.yaml')
   const hash = (await readHash(path)) ?? (await makeAdmin(path, broker))
-  return { hash, disabled: false, identity: { username: adminName, groups: [], roles: ['admin'], attributes: {} } }
+  return { hash, disabled: false, identity: adminIdentity }
 }
 
 async function makeAdmin(path: string, broker: PluginBroker): Promise<string> {

@@ -134,7 +134,15 @@ test('init: writes a config that is right, and overwrites nothing', { timeout },
   const folder = await temporaryFolder(t)
   const first = await runCommand(t, ['init', 'mine'], { cwd: folder })
   assert.equal(first.exitCode, 0, first.stderr)
-  const names = ['acl.yaml', 'groups.yaml', 'oriole.schema.json', 'oriole.yaml', 'users.yaml']
+  const names = [
+    'acl-test.yaml',
+    'acl.yaml',
+    'cluster.yaml',
+    'groups.yaml',
+    'oriole.schema.json',
+    'oriole.yaml',
+    'users.yaml',
+  ]
   assert.deepEqual((await readdir(join(folder, 'mine'))).sort(), names)
   const check = await runCommand(t, ['check'], { cwd: join(folder, 'mine') })
   assert.deepEqual(check, { exitCode: 0, stdout: 'OK\n', stderr: '' })

@@ -145,6 +145,7 @@ export function notes(folder: string) {
         return { clients: affected.length, asked: 0, ended: 0, disconnected: 0 }
       },
       changeIdentity: () => false,
+      liveClients: () => [],
     },
   }
   return { log, published, announced, disconnected, asked, clients, dependencies }

@@ -19,10 +19,10 @@ export interface Routing {
   /** A filter of this node got or lost members, here or in a group. Cheap: looked at in the next turn of the loop. */
   changed(filter: string): void
   /**
-   * Resolves when all live nodes know every filter of this node, after at most 2 s, at once while Redis is away.
-   * Undefined: they know all.
+   * Resolves with true when all live nodes know every filter that this node has now; with false when they do not after
+   * 2 s, or Redis went away. Undefined: they know all, or Redis is away.
    */
-  settled(): Promise<void> | undefined
+  settled(): Promise<boolean> | undefined
   /** For a message that was published here. Undefined: no other node wants it. */
   route(message: Message): RemoteRoute | undefined
   /** Connected members of a shared group on other nodes: the node whose turn it is; else one with members that are away. */
@@ -137,6 +137,8 @@ export interface SessionState {
 export interface LocalSession {
   readonly clientId: string
   readonly username: string
+  /** Seconds. */
+  readonly expiryS: number
   /** It outlives its connection. */
   readonly isPersistent: boolean
   readonly isConnected: boolean

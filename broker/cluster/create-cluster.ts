@@ -8,6 +8,7 @@ import type { Cluster } from './cluster.ts'
 import { KnownNodes } from './known-nodes.ts'
 import { Operations } from './operations.ts'
 import { createMeeting, type RunningMeeting } from './redis-meeting.ts'
+import { RedisMoves } from './redis-moves.ts'
 import { RedisRouting } from './redis-routing.ts'
 
 export interface ClusterParts {
@@ -26,17 +27,12 @@ export function createCluster({ node, version, config, store, recovered, counts,
   const operations = new Operations({ cluster: config.name, version, store, filters: () => routing.filters })
   const storeId = storeIdOf(store, recovered)
   const known = new KnownNodes(config.name, store, recovered)
+  const moves = new RedisMoves(log)
   let meeting: RunningMeeting | undefined
   return {
     routing,
     operations,
-    moves: {
-      claim: async () => ({ refused: undefined, done: () => {} }),
-      ended: () => {},
-      arrived: () => {},
-      strayed: () => {},
-      giveAway: async () => 0,
-    },
+    moves,
     wills: { put: () => {}, delete: () => {}, take: async () => true },
     async start(house) {
       meeting = await createMeeting({
@@ -49,13 +45,16 @@ export function createCluster({ node, version, config, store, recovered, counts,
         prepare: (early) => {
           meeting = early
           known.follow(early)
+          moves.enter({ meeting: early, routing, store, log }, house)
           routing.enter(early, house, recovered)
           operations.enter(early, house)
         },
       })
       await routing.start(house)
+      moves.start()
     },
     async stop() {
+      moves.stop()
       await routing.stop()
       await meeting?.close()
     },

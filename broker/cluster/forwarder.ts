@@ -46,6 +46,8 @@ interface Item {
   readonly number: number
   readonly kind: string
   readonly body: Buffer
+  /** It comes behind the messages that were durable when it was given. */
+  readonly after: number
   sent: boolean
   readonly resolve: () => void
   readonly reject: (error: Error) => void
@@ -117,7 +119,7 @@ export class Forwarder {
     this.#lastItem += 1
     const number = this.#lastItem
     const sent = new Promise<void>((resolve, reject) => {
-      this.#items.push({ number, kind, body, sent: false, resolve, reject })
+      this.#items.push({ number, kind, body, after: this.#durable, sent: false, resolve, reject })
     })
     this.wake()
     return sent
@@ -196,13 +198,11 @@ export class Forwarder {
       this.release()
       return false
     }
-    if (this.#read < this.#durable) {
-      await this.#sendMessages()
-      return true
-    }
-    const items = this.#items.filter(({ sent }) => !sent)
-    if (items.length === 0) return false
-    await this.#sendItems(items)
+    // Before the messages that came later, however many more come.
+    const items = this.#items.filter(({ sent, after }) => !sent && after <= this.#read)
+    if (items.length > 0) await this.#sendItems(items)
+    else if (this.#read < this.#durable) await this.#sendMessages()
+    else return false
     return true
   }
 

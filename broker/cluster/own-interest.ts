@@ -19,8 +19,8 @@ export const metaField = '\0'
 interface Waiting {
   /** Undefined: what it waits for was not sent yet. */
   number: number | undefined
-  readonly promise: Promise<void>
-  readonly resolve: () => void
+  readonly promise: Promise<boolean>
+  readonly resolve: (areKnown: boolean) => void
 }
 
 export class OwnInterest {
@@ -69,7 +69,7 @@ export class OwnInterest {
 
   stop(): void {
     clearInterval(this.#timer)
-    for (const { resolve } of this.#waiting.splice(0)) resolve()
+    for (const { resolve } of this.#waiting.splice(0)) resolve(false)
   }
 
   changed(filter: string): void {
@@ -78,7 +78,7 @@ export class OwnInterest {
   }
 
   /** Undefined: all live nodes know all. */
-  settled(): Promise<void> | undefined {
+  settled(): Promise<boolean> | undefined {
     if (!this.#meeting.isUp || this.#house === undefined) return undefined
     if (this.#changed.size === 0 && this.#isTaken(this.#number)) return undefined
     const newest = this.#waiting[this.#waiting.length - 1]
@@ -92,12 +92,12 @@ export class OwnInterest {
     if (this.#waiting.length > 0) this.#release()
   }
 
-  #wait(number: number | undefined): Promise<void> {
-    let resolve: () => void = () => {}
-    const promise = new Promise<void>((settle) => {
+  #wait(number: number | undefined): Promise<boolean> {
+    let resolve: (areKnown: boolean) => void = () => {}
+    const promise = new Promise<boolean>((settle) => {
       resolve = settle
     })
-    const timer = setTimeout(resolve, settleMs)
+    const timer = setTimeout(() => resolve(false), settleMs)
     const waiting = { number, promise, resolve }
     this.#waiting.push(waiting)
     void promise.then(() => {
@@ -116,7 +116,8 @@ export class OwnInterest {
 
   #release(): void {
     for (const { number, resolve } of this.#waiting) {
-      if (!this.#meeting.isUp || (number !== undefined && this.#isTaken(number))) resolve()
+      if (!this.#meeting.isUp) resolve(false)
+      else if (number !== undefined && this.#isTaken(number)) resolve(true)
     }
   }
 

@@ -53,6 +53,11 @@ export class RedisRouting implements Routing {
     return this.#forwarder(node).send(kind, body)
   }
 
+  /** Everything that was published here and is durable, and that this node wants, it has. */
+  isIdle(node: string): boolean {
+    return this.#forwarders.get(node)?.isIdle !== false
+  }
+
   /** Before the first connection to Redis. */
   enter(meeting: Meeting, house: ClusterHouse, recovered: Recovered): void {
     const own = new OwnInterest(meeting, this.#log)
@@ -125,7 +130,7 @@ export class RedisRouting implements Routing {
     this.#entered?.own.changed(filter)
   }
 
-  settled(): Promise<void> | undefined {
+  settled(): Promise<boolean> | undefined {
     return this.#entered?.own.settled()
   }
 

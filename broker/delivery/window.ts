@@ -120,8 +120,9 @@ export class Window {
     if (cursor.done.length > 0) this.#acknowledged = new Set(cursor.done)
   }
 
-  /** None of them is this session's any more. */
+  /** None of them is this session's any more, nor to be found among what was not sent. */
   clear(): void {
+    for (const { sequence } of this.#entries.values()) this.markDone(sequence)
     this.#entries.clear()
   }
 

@@ -3,6 +3,7 @@ import { type LocalSession, nodeStream, type SessionHouse, type SessionState } f
 import { noteInFlight, offerArrived } from '../delivery/arrived.ts'
 import { arrivedClientId, type Cuts, endVia, parseHandedOver } from '../delivery/handed-over.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
+import type { Session } from '../delivery/session.ts'
 import { readUnread } from '../delivery/unread.ts'
 import type { Message } from '../message.ts'
 import { arrivalStream, isArrival, type Store } from '../store/store.ts'
@@ -35,21 +36,19 @@ export class MovingSessions implements SessionHouse {
   find(clientId: string): LocalSession | undefined {
     const session = this.#parts.sessions.get(clientId)
     if (session === undefined) return undefined
-    const { username, persistent, isLeaving } = session
-    return { clientId, username, isPersistent: persistent, isLeaving, isConnected: this.#parts.isConnected(clientId) }
+    return localSession(session, this.#parts.isConnected(clientId))
   }
 
   *all(): IterableIterator<LocalSession> {
     const { sessions } = this.#parts
     for (const isConnected of [true, false]) {
-      for (const { clientId, username, persistent, isLeaving, disconnectedAt } of sessions.awake()) {
-        if ((disconnectedAt === undefined) !== isConnected) continue
-        yield { clientId, username, isPersistent: persistent, isLeaving, isConnected }
+      for (const session of sessions.awake()) {
+        if ((session.disconnectedAt === undefined) === isConnected) yield localSession(session, isConnected)
       }
     }
     for (const { session } of sessions.asleep()) {
-      const { clientId, username } = session
-      yield { clientId, username, isPersistent: true, isLeaving: false, isConnected: false }
+      const { clientId, username, expiryS } = session
+      yield { clientId, username, expiryS, isPersistent: true, isLeaving: false, isConnected: false }
     }
   }
 
@@ -169,6 +168,11 @@ export class MovingSessions implements SessionHouse {
       this.#store.commit((error) => (error === undefined ? resolve() : reject(error))),
     )
   }
+}
+
+function localSession(session: Session, isConnected: boolean): LocalSession {
+  const { clientId, username, expiryS, persistent, isLeaving } = session
+  return { clientId, username, expiryS, isPersistent: persistent, isLeaving, isConnected }
 }
 
 function endMessage(clientId: string, storeId: number): Message {

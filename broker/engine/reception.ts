@@ -284,7 +284,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.sessions.changeSubscription(session, filter, change)
   }
 
-  settled(): Promise<void> | undefined {
+  settled(): Promise<unknown> | undefined {
     return this.#cluster?.routing.settled()
   }
 

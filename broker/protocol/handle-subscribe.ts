@@ -38,7 +38,7 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
 }
 
 /** After SUBACK what is published to any node arrives. What the client sends meanwhile is taken up. */
-function sendWhenSettled(connection: Connection, settled: Promise<void>, bytes: Buffer, sent: () => void): void {
+function sendWhenSettled(connection: Connection, settled: Promise<unknown>, bytes: Buffer, sent: () => void): void {
   const reply = connection.replies.hold(sent)
   void settled.then(() => {
     if (connection.closed) return

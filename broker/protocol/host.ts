@@ -56,7 +56,7 @@ export interface ConnectionHost {
   publish(message: Message, origin: Origin, done: (error: Error | undefined, matched: boolean) => void): void
   subscribe(session: Session, subscription: Subscription): void
   /** Resolves when other nodes know what is subscribed to here; undefined: there is nothing that they have to know. */
-  settled(): Promise<void> | undefined
+  settled(): Promise<unknown> | undefined
   /** Writes down something about a subscription that changes nothing of what it delivers. */
   changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void
   /** False: there was no such subscription. */

@@ -1,0 +1,42 @@
+// What nodes ask each other about a session that moves.
+import type { SessionState } from './cluster.ts'
+
+/** To the former owner: end your connection, tell what it is. */
+export interface Give {
+  readonly clientId: string
+  /** Of the claim that won. */
+  readonly epoch: number
+  readonly isClean: boolean
+}
+
+/** `superseded`: a later claim came to the node that was asked. */
+export type Given =
+  | { readonly outcome: 'state'; readonly state: SessionState }
+  | { readonly outcome: 'none' | 'superseded' }
+
+/** To the former owner: all messages reach the new one by themselves now; hand over what is unread. */
+export interface Finish {
+  readonly clientId: string
+}
+
+/** Up to where the messages of each store are the former owner's: they come by the stream. Undefined: it has no session. */
+export interface Finished {
+  readonly cuts: readonly (readonly [storeId: number, sequence: number])[] | undefined
+}
+
+/** To the node that owns it, or shall own it: come and get it. */
+export interface Fetch {
+  readonly clientId: string
+  readonly username: string
+  readonly expiryS: number
+}
+
+/** `other`: a third node owns it. `busy`: later. */
+export interface Fetched {
+  readonly outcome: 'ok' | 'other' | 'busy'
+}
+
+export const give = 'session give'
+export const finish = 'session finish'
+export const fetch = 'session fetch'
+export const has = 'session has'

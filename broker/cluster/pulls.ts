@@ -1,0 +1,139 @@
+// Gets sessions from the nodes that had them: takes up what they are, then what is unread.
+import { errorText } from '../errors.ts'
+import type { PluginLog } from '../plugin.ts'
+import type { ClusterHouse, CutsByStore } from './cluster.ts'
+import type { Meeting, Member } from './meeting.ts'
+import { type Finish, type Finished, finish, type Give, type Given, give } from './move-questions.ts'
+import type { RedisRouting } from './redis-routing.ts'
+
+/** The former owner may still be getting it itself. */
+const giveMs = 3_000
+/** It waits for what other nodes sent to it. */
+const finishMs = 15_000
+/** What is unread may be much. */
+const arrivalMs = 120_000
+/** How often it is waited, 2 s each, until all nodes know the subscriptions. */
+const settleTries = 3
+
+export interface PullParts {
+  readonly meeting: Meeting
+  readonly routing: RedisRouting
+  readonly house: ClusterHouse
+  readonly log: PluginLog
+}
+
+interface Pull {
+  readonly from: Member
+  /** Its client, if there is one, waits for what was handed over. */
+  readonly done: Promise<void>
+  hasArrived: boolean
+  wake: () => void
+}
+
+export class Pulls {
+  readonly #parts: PullParts
+  readonly #pulls = new Map<string, Pull>()
+
+  constructor(parts: PullParts) {
+    this.#parts = parts
+    parts.meeting.onMember('left', ({ run }) => {
+      for (const pull of this.#pulls.values()) if (pull.from.run === run) pull.wake()
+    })
+  }
+
+  /** Resolves when nothing is on its way from another node any more; undefined: nothing is. */
+  ended(clientId: string): Promise<void> | undefined {
+    return this.#pulls.get(clientId)?.done
+  }
+
+  /**
+   * Resolves when the session is here, or it is known that there is none, or its node does not answer; what is unread
+   * comes later. `missed`: its node may still have it.
+   */
+  async begin(from: Member, wish: Give): Promise<'here' | 'none' | 'superseded' | 'missed'> {
+    const { meeting, house, log } = this.#parts
+    const { clientId } = wish
+    if (!(await this.#isFree(clientId))) return 'missed'
+    let given: Given
+    try {
+      given = (await meeting.bus.ask(from, give, wish, giveMs)) as Given
+    } catch (error) {
+      log.info({ clientId, node: from.node, error: errorText(error) }, 'a session could not be fetched')
+      return 'missed'
+    }
+    if (given.outcome !== 'state') return given.outcome
+    const isConnected = house.sessions.find(clientId)?.isConnected === true
+    house.sessions.stay(clientId)
+    house.sessions.adopt(given.state)
+    if (!isConnected) house.sessions.await(clientId)
+    const pull: Pull = { from, done: this.#finish(from, clientId), hasArrived: false, wake: () => {} }
+    this.#pulls.set(clientId, pull)
+    await this.#parts.routing.settled()
+    return 'here'
+  }
+
+  /** Nothing is on its way from another node, or not any more after a while. */
+  async #isFree(clientId: string): Promise<boolean> {
+    const done = this.#pulls.get(clientId)?.done
+    if (done === undefined) return true
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), giveMs)
+    })
+    return Promise.race([done.then(() => true), late]).finally(() => clearTimeout(timer))
+  }
+
+  /** All that was handed over for it is durable here. */
+  arrived(clientId: string): void {
+    const pull = this.#pulls.get(clientId)
+    if (pull === undefined) return
+    pull.hasArrived = true
+    pull.wake()
+  }
+
+  async #finish(from: Member, clientId: string): Promise<void> {
+    const { meeting, house, log } = this.#parts
+    try {
+      await this.#settle()
+      const { cuts } = (await meeting.bus.ask(from, finish, { clientId } satisfies Finish, finishMs)) as Finished
+      if (cuts !== undefined) {
+        house.sessions.split(clientId, cutsHere(cuts, meeting.self.storeId))
+        await this.#arrival(clientId)
+      }
+    } catch (error) {
+      // Its former node gives the rest when it finds out that this one owns it.
+      log.info({ clientId, node: from.node, error: errorText(error) }, 'a session was fetched in part')
+    } finally {
+      this.#pulls.delete(clientId)
+      house.sessions.release(clientId)
+    }
+  }
+
+  /** Until every node sends here what is published from now on. */
+  async #settle(): Promise<void> {
+    const { routing } = this.#parts
+    for (let tries = 0; tries < settleTries; tries += 1) {
+      const settled = routing.settled()
+      if (settled === undefined || (await settled)) return
+    }
+    throw new Error('not all nodes know its subscriptions')
+  }
+
+  async #arrival(clientId: string): Promise<void> {
+    const pull = this.#pulls.get(clientId)
+    if (pull === undefined || pull.hasArrived) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, arrivalMs)
+      pull.wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    if (!pull.hasArrived) throw new Error('what is unread did not come')
+  }
+}
+
+/** By store id, 0 for this node. */
+export function cutsHere(cuts: Iterable<readonly [storeId: number, sequence: number]>, own: number): CutsByStore {
+  return new Map(Array.from(cuts, ([storeId, sequence]) => [storeId === own ? 0 : storeId, sequence]))
+}

@@ -1,0 +1,309 @@
+// Moves sessions between nodes: a CONNECT claims its session in Redis, and fetches it from the node that had it.
+
+import { errorText } from '../errors.ts'
+import type { ClientInfo, PluginLog } from '../plugin.ts'
+import type { Store } from '../store/store.ts'
+import type { Claimed, ClusterHouse, SessionMoves } from './cluster.ts'
+import { Gives } from './gives.ts'
+import type { Meeting, Member } from './meeting.ts'
+import { type Fetch, type Fetched, fetch, has } from './move-questions.ts'
+import { type Claimant, Ownership } from './ownership.ts'
+import { Pulls } from './pulls.ts'
+import type { RedisRouting } from './redis-routing.ts'
+import { SessionCheck } from './session-check.ts'
+import { Strays } from './strays.ts'
+import { type Turn, Turns } from './turns.ts'
+import { Where } from './where.ts'
+
+const hasMs = 1_000
+const fetchMs = 60_000
+const giftsAtOnce = 32
+const lookMs = 1_000
+
+export interface MoveParts {
+  readonly meeting: Meeting
+  readonly routing: RedisRouting
+  readonly store: Store
+  readonly log: PluginLog
+}
+
+interface Entered {
+  readonly house: ClusterHouse
+  readonly ownership: Ownership
+  readonly pulls: Pulls
+  readonly gives: Gives
+  readonly check: SessionCheck
+  readonly strays: Strays
+  readonly meeting: Meeting
+}
+
+export class RedisMoves implements SessionMoves {
+  readonly #log: PluginLog
+  readonly #turns = new Turns()
+  /** Of the claims of this run, for sessions that are here. */
+  readonly #epochs = new Map<string, number>()
+  /** Nodes that did not give a session that was claimed: asked again. */
+  readonly #missed = new Map<string, ReadonlySet<string>>()
+  #entered: Entered | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(log: PluginLog) {
+    this.#log = log
+  }
+
+  /** Before the first connection to Redis. */
+  enter({ meeting, routing, store, log }: MoveParts, house: ClusterHouse): void {
+    const ownership = new Ownership(meeting)
+    const where = new Where({ meeting, routing, store, log })
+    const pulls = new Pulls({ meeting, routing, house, log })
+    const check = new SessionCheck({
+      meeting,
+      house,
+      ownership,
+      log,
+      epochOf: (clientId) => this.#epochs.get(clientId),
+      isBusy: (clientId) => this.#turns.active(clientId) !== undefined || pulls.ended(clientId) !== undefined,
+      fetchLater: (clientId, node) => this.#fetchLater(clientId, [node]),
+      offer: (clientId, to) => this.#offer(clientId, to),
+    })
+    const gives = new Gives({
+      meeting,
+      routing,
+      house,
+      log,
+      turns: this.#turns,
+      pulls,
+      where,
+      epochOf: (clientId) => this.#epochs.get(clientId) ?? 0,
+      onGiven: (clientId) => this.#epochs.delete(clientId),
+      onStuck: (clientId) => check.look(clientId),
+    })
+    const strays = new Strays({ meeting, routing, house, ownership, log })
+    this.#entered = { house, ownership, pulls, gives, check, strays, meeting }
+    meeting.bus.answer(fetch, (from, body) => this.#fetch(from, body as Fetch))
+  }
+
+  /** The sessions of this node are there, and it is known what the others want. */
+  start(): void {
+    this.#entered?.check.start()
+    this.#entered?.strays.start()
+    this.#timer = setInterval(() => this.#fetchMissed(), lookMs).unref()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#turns.stop()
+    this.#entered?.check.stop()
+    this.#entered?.gives.stop()
+  }
+
+  async claim(info: ClientInfo, cleanStart: boolean, expiryS: number): Promise<Claimed> {
+    const entered = this.#entered
+    if (entered === undefined) return { refused: undefined, done: () => {} }
+    const turn = await this.#turns.enter(info.id)
+    if (turn === undefined) return { refused: 'superseded', done: () => {} }
+    const claimant = { clientId: info.id, username: info.identity.username, expiryS }
+    let refused: Claimed['refused']
+    try {
+      refused = await this.#claim(entered, turn, claimant, cleanStart)
+    } catch (error) {
+      this.#log.info({ clientId: info.id, error: errorText(error) }, 'a session was opened without asking other nodes')
+      this.#claimAlone(entered, turn)
+      // Redis may have taken the claim, and nobody knows who had the session before.
+      const others = entered.meeting.live().map(({ node }) => node)
+      if (entered.meeting.isUp) this.#fetchLater(info.id, others)
+      entered.check.lookLater(info.id)
+    }
+    // The connection takes its session up in this turn of the loop: before that nobody can end it.
+    return { refused, done: () => setImmediate(() => this.#done(entered, turn)) }
+  }
+
+  ended(clientId: string): void {
+    // The one that claims it now says what becomes of it.
+    if (this.#entered === undefined || this.#turns.active(clientId) !== undefined) return
+    this.#forget(this.#entered, clientId)
+  }
+
+  arrived(clientId: string): void {
+    this.#entered?.pulls.arrived(clientId)
+  }
+
+  strayed(clientId: string): void {
+    this.#entered?.strays.add(clientId)
+  }
+
+  async giveAway(signal: AbortSignal): Promise<number> {
+    const entered = this.#entered
+    if (entered === undefined) return 0
+    const { house, meeting } = entered
+    const sessions = [...house.sessions.all()].filter(({ isConnected, isLeaving }) => !isConnected && !isLeaving)
+    let next = 0
+    const lane = async (): Promise<void> => {
+      while (next < sessions.length && !signal.aborted) {
+        const { clientId } = sessions[next]!
+        const live = meeting.live()
+        const to = live[next % Math.max(1, live.length)]
+        next += 1
+        if (to === undefined) return
+        await this.#offer(clientId, to)
+      }
+    }
+    await Promise.all(Array.from({ length: giftsAtOnce }, lane))
+    let left = 0
+    for (const _ of house.sessions.all()) left += 1
+    return left
+  }
+
+  async #claim(
+    entered: Entered,
+    turn: Turn,
+    claimant: Claimant,
+    isClean: boolean,
+  ): Promise<'user' | 'superseded' | undefined> {
+    const { ownership, meeting, house } = entered
+    if (!meeting.isUp) {
+      this.#claimAlone(entered, turn)
+      return undefined
+    }
+    let claim = await ownership.take(claimant, isClean)
+    if (claim.outcome === 'user') {
+      if (await this.#isOfAnother(entered, claimant, claim.former!)) return 'user'
+      claim = await ownership.take(claimant, isClean, String(claim.epoch))
+      if (claim.outcome === 'user') return 'user'
+    }
+    const { epoch, former } = claim
+    this.#epochs.set(claimant.clientId, epoch)
+    turn.hasClaimed(epoch)
+    this.#missed.delete(claimant.clientId)
+    if (claim.outcome === 'taken' && former !== undefined) {
+      const from = liveOwner(meeting, former)
+      const got = from && (await entered.pulls.begin(from, { clientId: claimant.clientId, epoch, isClean }))
+      if (got === 'superseded') return 'superseded'
+      if (got === 'missed' && !isClean) this.#fetchLater(claimant.clientId, [former.node])
+    }
+    if (turn.isSuperseded) return 'superseded'
+    house.sessions.stay(claimant.clientId)
+    entered.gives.forget(claimant.clientId)
+    return undefined
+  }
+
+  /** While Redis is away. When it is back, the later of two claims counts. */
+  #claimAlone({ house, gives }: Entered, turn: Turn): void {
+    const { clientId } = turn
+    const epoch = Math.max(Date.now(), (this.#epochs.get(clientId) ?? 0) + 1)
+    this.#epochs.set(clientId, epoch)
+    turn.hasClaimed(epoch)
+    house.sessions.stay(clientId)
+    gives.forget(clientId)
+  }
+
+  /** Redis says that it is another user's: is it still there? */
+  async #isOfAnother(
+    { meeting, house }: Entered,
+    { clientId, username }: Claimant,
+    owner: { readonly node: string; readonly storeId: number; readonly isPersistent: boolean },
+  ): Promise<boolean> {
+    const { self } = meeting
+    const isHere = owner.node === self.node && owner.storeId === self.storeId
+    if (isHere) return (house.sessions.find(clientId)?.username ?? username) !== username
+    const member = liveOwner(meeting, owner)
+    if (member !== undefined) {
+      const found = await meeting.bus.ask(member, has, clientId, hasMs)
+      return found !== null && found !== username
+    }
+    const known = meeting.member(owner.node)
+    return owner.isPersistent && known?.storeId === owner.storeId
+  }
+
+  #done(entered: Entered, turn: Turn): void {
+    this.#turns.leave(turn)
+    const { clientId } = turn
+    if (this.#turns.active(clientId) !== undefined) return
+    if (entered.house.sessions.find(clientId) === undefined) this.#forget(entered, clientId)
+  }
+
+  #forget({ meeting, ownership, gives }: Entered, clientId: string): void {
+    const epoch = this.#epochs.get(clientId)
+    this.#epochs.delete(clientId)
+    this.#missed.delete(clientId)
+    gives.forget(clientId)
+    if (!meeting.isUp) return
+    ownership.release(clientId, epoch).catch((error: unknown) => {
+      // It is forgotten with its time to live, or by the next claim.
+      this.#log.debug({ clientId, error: errorText(error) }, 'the end of a session could not be told')
+    })
+  }
+
+  /** Another node asks this one to get a session that this one owns, or shall own. */
+  async #fetch(from: Member, { clientId, username, expiryS }: Fetch): Promise<Fetched> {
+    const entered = this.#entered
+    const turn = this.#turns.enterNow(clientId)
+    if (entered === undefined || turn === undefined) return { outcome: 'busy' }
+    try {
+      const claim = await entered.ownership.accept({ clientId, username, expiryS }, from.node)
+      if (claim.outcome === 'other') return { outcome: 'other' }
+      this.#epochs.set(clientId, claim.epoch)
+      turn.hasClaimed(claim.epoch)
+      const got = await entered.pulls.begin(from, { clientId, epoch: claim.epoch, isClean: false })
+      if (got === 'missed') return { outcome: 'busy' }
+    } finally {
+      this.#done(entered, turn)
+    }
+    await entered.pulls.ended(clientId)
+    return { outcome: 'ok' }
+  }
+
+  /** Resolves with what became of it. */
+  async #offer(clientId: string, to: Member): Promise<Fetched['outcome'] | 'failed'> {
+    const { house, meeting } = this.#entered!
+    const session = house.sessions.find(clientId)
+    if (session === undefined) return 'ok'
+    const { username, expiryS } = session
+    try {
+      const body = { clientId, username, expiryS } satisfies Fetch
+      return ((await meeting.bus.ask(to, fetch, body, fetchMs)) as Fetched).outcome
+    } catch (error) {
+      this.#log.info({ clientId, node: to.node, error: errorText(error) }, 'a session could not be given away')
+      return 'failed'
+    }
+  }
+
+  /** Their nodes may still have a connection of the client. */
+  #fetchMissed(): void {
+    const { meeting } = this.#entered!
+    if (!meeting.isUp || this.#missed.size === 0) return
+    const live = new Map(meeting.live().map((member) => [member.node, member]))
+    for (const [clientId, nodes] of this.#missed) {
+      const from = [...nodes].map((node) => live.get(node)).find((member) => member !== undefined)
+      const turn = from && this.#turns.enterNow(clientId)
+      if (from === undefined || turn === undefined) continue
+      const others = [...nodes].filter((node) => node !== from.node)
+      if (others.length === 0) this.#missed.delete(clientId)
+      else this.#missed.set(clientId, new Set(others))
+      void this.#fetchAgain(turn, from)
+    }
+  }
+
+  #fetchLater(clientId: string, nodes: readonly string[]): void {
+    this.#missed.set(clientId, new Set([...(this.#missed.get(clientId) ?? []), ...nodes]))
+  }
+
+  async #fetchAgain(turn: Turn, from: Member): Promise<void> {
+    const { pulls } = this.#entered!
+    const { clientId } = turn
+    const epoch = this.#epochs.get(clientId)
+    if (epoch !== undefined) {
+      turn.hasClaimed(epoch)
+      const got = await pulls.begin(from, { clientId, epoch, isClean: false })
+      if (got === 'missed') this.#fetchLater(clientId, [from.node])
+    }
+    this.#done(this.#entered!, turn)
+  }
+}
+
+function liveOwner(
+  meeting: Meeting,
+  { node, storeId }: { readonly node: string; readonly storeId: number },
+): Member | undefined {
+  return meeting.live().find((member) => member.node === node && member.storeId === storeId)
+}

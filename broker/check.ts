@@ -7,7 +7,7 @@ import type { Config } from './config/schema.ts'
 import type { YamlFile } from './config/yaml-file.ts'
 import { errorText } from './errors.ts'
 import { addressList } from './listeners/address.ts'
-import { loadCertificate } from './listeners/certificate.ts'
+import { certificateFiles, loadCertificate } from './listeners/certificate.ts'
 import { checkPlugins } from './plugins.ts'
 
 /** The config file first, then the files that it names; each in its own order. */
@@ -36,11 +36,11 @@ async function checkListeners(file: YamlFile<Config>): Promise<Problem[]> {
         if (!isAddress(entry)) add(['accept', 'trustedProxies', at], 'is neither an address nor a CIDR range')
       }
       if ('certificate' in listener) {
-        const { name, certificate, key, ca } = listener
-        const paths = { certificate: resolve(certificate), key: resolve(key), ca: ca === undefined ? ca : resolve(ca) }
-        await loadCertificate({ listener: name, ...paths }).catch((error: unknown) =>
-          add(['certificate'], errorText(error)),
-        )
+        try {
+          await loadCertificate(certificateFiles(listener, (path) => resolve(path), `listeners.${index}`))
+        } catch (error) {
+          add(['certificate'], errorText(error))
+        }
       }
       return problems
     }),

@@ -7,6 +7,7 @@ import { type ListenerDeps, openListener } from './listeners/open.ts'
 export type DoorParts = Pick<ListenerDeps, 'log' | 'counts'> & {
   readonly refuseNow: NonNullable<ListenerDeps['refuseNow']>
   onConnection(connection: IncomingConnection): void
+  onRevoked(connections: ReadonlySet<IncomingConnection>): void
 }
 
 export class Doors {

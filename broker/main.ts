@@ -130,6 +130,7 @@ async function build(
     counts: metrics.counts,
     refuseNow: refusalOfAll(config, metrics, broker),
     onConnection: (connection) => void broker.accept(connection),
+    onRevoked: (connections) => broker.reception.revoked(connections),
   })
   onStop(() => doors.close())
   await doors.open()

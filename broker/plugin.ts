@@ -48,6 +48,8 @@ export interface PeerCertificate {
   readonly subjectAltNames: readonly string[]
   /** SHA-256, lower-case hexadecimal without separators. */
   readonly fingerprint: string
+  /** When it ends, in milliseconds since 1970. */
+  readonly endsAt: number
 }
 
 /** A connected client, as plugins see it. The same object from authenticate's answer to onDisconnected. */

@@ -45,6 +45,7 @@ const tls = {
   key: z.string().describe('PEM file with the private key'),
   ca: z.string().optional().describe('PEM file of authorities for client certificates'),
   clientCertificate: z.enum(['none', 'optional', 'required']).default('none'),
+  crl: z.string().optional().describe('PEM file with lists of revoked client certificates, one for each authority'),
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2'),
 }
 const web = {

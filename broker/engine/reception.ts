@@ -173,6 +173,13 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     return connection
   }
 
+  /** The certificate with which they came in proves nothing any more. */
+  revoked(incoming: ReadonlySet<IncomingConnection>): void {
+    for (const connection of this.#connections) {
+      if (incoming.has(connection.peer)) connection.end(reason.notAuthorized, 'the client certificate was revoked')
+    }
+  }
+
   identified(connection: Connection): void {
     if (!connection.connected) this.#entering.add(connection)
     const { expiresAt } = connection.info.identity

@@ -1,11 +1,13 @@
-// The certificate files of a TLS listener: read, checked against each other, and watched for a renewal.
+// The certificate files of a TLS listener, revocation lists among them: read, checked against each other, and watched for a renewal.
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { type FSWatcher, watch } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import type { ListenerConfig } from '../config/schema.ts'
 import { errorText, OrioleError } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
+import { type RevocationLists, readRevocationLists } from './revocation.ts'
 
 export interface CertificateFiles {
   /** For messages: the name of the listener. */
@@ -14,6 +16,41 @@ export interface CertificateFiles {
   readonly certificate: string
   readonly key: string
   readonly ca: string | undefined
+  readonly crl: string | undefined
+}
+
+/** What TLS takes, and what its revocation lists say. */
+export interface LoadedCertificate {
+  readonly options: SecureContextOptions
+  readonly revocation: RevocationLists | undefined
+}
+
+type TlsConfig = Extract<ListenerConfig, { type: 'tls' | 'wss' }>
+
+/** Throws ORI_TLS_INVALID when what is set does not belong together. `setting`: where the listener stands in the config. */
+export function certificateFiles(
+  config: TlsConfig,
+  resolvePath: (path: string) => string,
+  setting: string,
+): CertificateFiles {
+  const { name, certificate, key, ca, crl, clientCertificate } = config
+  // Without it Node would trust every public authority of the world to name our clients.
+  if (clientCertificate !== 'none' && ca === undefined) {
+    const text = `clientCertificate "${clientCertificate}" needs authorities to trust (listener "${name}")`
+    throw new OrioleError('ORI_TLS_INVALID', `${text}; set ${setting}.ca`)
+  }
+  if (clientCertificate === 'none' && crl !== undefined) {
+    const text = `crl is about client certificates, and none is asked for (listener "${name}")`
+    throw new OrioleError('ORI_TLS_INVALID', `${text}; set ${setting}.clientCertificate`)
+  }
+  const optional = (path: string | undefined) => (path === undefined ? undefined : resolvePath(path))
+  return {
+    listener: name,
+    certificate: resolvePath(certificate),
+    key: resolvePath(key),
+    ca: optional(ca),
+    crl: optional(crl),
+  }
 }
 
 /** A renewal writes two files; both should be there before we look. */
@@ -25,11 +62,12 @@ const lookEveryMs = 10_000
  * Reads and checks the files. Throws ORI_TLS_INVALID naming the file: unreadable, not PEM, a key that does not belong
  * to the certificate.
  */
-export async function loadCertificate(files: CertificateFiles): Promise<SecureContextOptions> {
-  const [cert, key, ca] = await Promise.all([
+export async function loadCertificate(files: CertificateFiles): Promise<LoadedCertificate> {
+  const [cert, key, ca, crl] = await Promise.all([
     read(files, 'certificate', files.certificate),
     read(files, 'key', files.key),
     files.ca === undefined ? undefined : read(files, 'ca', files.ca),
+    files.crl === undefined ? undefined : read(files, 'crl', files.crl),
   ])
   const parsed = parse(files, 'certificate', files.certificate, () => new X509Certificate(cert))
   const privateKey = parse(files, 'key', files.key, (): KeyObject => createPrivateKey(key))
@@ -41,11 +79,15 @@ export async function loadCertificate(files: CertificateFiles): Promise<SecureCo
   const options: SecureContextOptions = ca === undefined ? { cert, key } : { cert, key, ca }
   // The certificate may be right and the chain behind it not.
   parse(files, 'certificate', files.certificate, () => createSecureContext(options))
-  return options
+  if (files.crl === undefined || crl === undefined) return { options, revocation: undefined }
+  const revocation = parse(files, 'crl', files.crl, () => readRevocationLists(crl.toString('latin1')))
+  const withLists = { ...options, crl: [...revocation.blocks] }
+  parse(files, 'crl', files.crl, () => createSecureContext(withLists))
+  return { options: withLists, revocation }
 }
 
 /** Days until the certificate ends; negative: it has ended. */
-export function daysLeft(options: SecureContextOptions): number {
+export function daysLeft({ options }: LoadedCertificate): number {
   const certificate = new X509Certificate(options.cert as Buffer)
   return (Date.parse(certificate.validTo) - Date.now()) / 86_400_000
 }
@@ -57,7 +99,7 @@ export function daysLeft(options: SecureContextOptions): number {
 export function watchCertificate(
   files: CertificateFiles,
   log: PluginLog,
-  onChange: (options: SecureContextOptions) => void,
+  onChange: (loaded: LoadedCertificate) => void,
   onBroken: (error: unknown) => void,
 ): () => void {
   let stopped = false
@@ -91,8 +133,8 @@ export function watchCertificate(
     const now = await fingerprint(files)
     if (stopped || now === seen) return
     seen = now
-    const options = await loadCertificate(files)
-    if (!stopped) onChange(options)
+    const loaded = await loadCertificate(files)
+    if (!stopped) onChange(loaded)
   }
 }
 
@@ -127,7 +169,7 @@ function watchFolder(folder: string, log: PluginLog, onEvent: () => void): FSWat
 }
 
 function paths(files: CertificateFiles): string[] {
-  return files.ca === undefined ? [files.certificate, files.key] : [files.certificate, files.key, files.ca]
+  return [files.certificate, files.key, files.ca, files.crl].filter((path) => path !== undefined)
 }
 
 function folders(files: CertificateFiles): string[] {
@@ -148,7 +190,12 @@ function parse<T>(files: CertificateFiles, setting: string, path: string, parser
     return parser()
   } catch (cause) {
     const text = `${setting} "${path}" is not a valid PEM file (listener "${files.listener}"): ${errorText(cause)}`
-    const wayOut = setting === 'key' ? 'give an unencrypted private key' : 'give certificates in PEM'
+    const wayOut = waysOut[setting] ?? 'give certificates in PEM'
     throw new OrioleError('ORI_TLS_INVALID', `${text}; ${wayOut}`, { cause })
   }
+}
+
+const waysOut: Readonly<Record<string, string>> = {
+  key: 'give an unencrypted private key',
+  crl: 'give revocation lists in PEM',
 }

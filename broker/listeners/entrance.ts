@@ -21,6 +21,8 @@ export interface ListenerDeps {
   readonly setting?: string
   /** Asked at each accept: why nobody may come in now (limits of the whole broker). */
   readonly refuseNow?: () => ConnectionRefusal | undefined
+  /** The certificates of these were revoked: whoever can tell them so does, and they are cut soon. */
+  readonly onRevoked?: (connections: ReadonlySet<IncomingConnection>) => void
 }
 
 /** TLS, or WebSocket, or the hand-over itself. */

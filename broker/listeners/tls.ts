@@ -1,20 +1,23 @@
 // The TLS stage: handshake, client certificates, and certificates renewed while connections stay.
 import type { Socket } from 'node:net'
-import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls'
+import { createServer, type TLSSocket, type TlsOptions } from 'node:tls'
 import type { ListenerConfig } from '../config/schema.ts'
-import { errorText, OrioleError } from '../errors.ts'
+import { errorText } from '../errors.ts'
 import type { PeerCertificate } from '../plugin.ts'
 import type { Arrival } from './arrival.ts'
-import { type CertificateFiles, daysLeft, loadCertificate, watchCertificate } from './certificate.ts'
+import { certificateFiles, daysLeft, type LoadedCertificate, loadCertificate, watchCertificate } from './certificate.ts'
 import type { EnterStage, ListenerDeps, Stage } from './entrance.ts'
+import { type CertificateKey, chainKeys } from './revocation.ts'
 
 type TlsConfig = Extract<ListenerConfig, { type: 'tls' | 'wss' }>
 
 const warnDays = 14
+/** For the goodbye of those whose certificate was revoked; then they are cut. */
+const goodbyeMs = 500
 
 /** Throws ORI_TLS_INVALID when the files are not usable. */
 export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: EnterStage): Promise<Stage> {
-  const files = certificateFiles(config, deps)
+  const files = certificateFiles(config, deps.resolvePath, deps.setting ?? 'listeners')
   const loaded = await loadCertificate(files)
   warnOfEnd(loaded)
   const server = createServer({
@@ -26,6 +29,8 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
   })
   /** Node gives back the TLS socket but not the one it wraps; the four numbers of TCP tell which it is. */
   const arrivals = new Map<string, Arrival>()
+  /** Those that came in with a certificate that a list may name one day; empty without lists. */
+  const proven = new Map<TLSSocket, { readonly arrival: Arrival; readonly keys: readonly CertificateKey[] }>()
   server.on('secureConnection', onSecure)
   server.on('tlsClientError', (error, socket) => {
     const refusedBy = error instanceof Error && 'reason' in error ? String(error.reason) : errorText(error)
@@ -65,6 +70,10 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
         return
       }
       arrival.certificate = certificate
+      if (files.crl !== undefined && certificate !== undefined) {
+        proven.set(socket, { arrival, keys: chainKeys(socket.getPeerCertificate(true)) })
+        socket.once('close', () => proven.delete(socket))
+      }
     }
     next(arrival, socket)
   }
@@ -78,11 +87,24 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
     return socket.authorized ? undefined : `client certificate: ${String(socket.authorizationError)}`
   }
 
-  function onRenewed(options: SecureContextOptions): void {
-    server.setSecureContext(contextOptions(options))
+  function onRenewed(renewed: LoadedCertificate): void {
+    server.setSecureContext(contextOptions(renewed))
     deps.counts.certificateReloads++
     deps.log.info({ listener: config.name, certificate: files.certificate }, 'certificate reloaded')
-    warnOfEnd(options)
+    warnOfEnd(renewed)
+    sendRevokedAway(renewed)
+  }
+
+  function sendRevokedAway({ revocation }: LoadedCertificate): void {
+    const gone = [...proven].filter(([, { keys }]) => keys.some((key) => revocation?.revoked.has(key)))
+    if (gone.length === 0) return
+    deps.log.info({ listener: config.name, connections: gone.length }, 'certificates of connected clients were revoked')
+    deps.onRevoked?.(new Set(gone.map(([, { arrival }]) => arrival)))
+    // Whoever is not yet a client, or does not go.
+    const cut = (): void => {
+      for (const [socket] of gone) socket.destroy()
+    }
+    setTimeout(cut, goodbyeMs).unref()
   }
 
   function onBroken(error: unknown): void {
@@ -90,28 +112,24 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
     deps.log.error({ listener: config.name, error: errorText(error) }, 'certificate not reloaded, the old one stays')
   }
 
-  function contextOptions(options: SecureContextOptions): SecureContextOptions {
+  function contextOptions({ options }: LoadedCertificate): TlsOptions {
     return { ...options, minVersion: config.minVersion, sessionIdContext: 'oriole' }
   }
 
-  function warnOfEnd(options: SecureContextOptions): void {
-    const days = Math.floor(daysLeft(options))
-    if (days >= warnDays) return
-    deps.log.warn({ listener: config.name, certificate: files.certificate, days }, 'certificate ends soon or has ended')
-  }
-}
-
-function certificateFiles(config: TlsConfig, deps: ListenerDeps): CertificateFiles {
-  // Without it Node would trust every public authority of the world to name our clients.
-  if (config.clientCertificate !== 'none' && config.ca === undefined) {
-    const text = `clientCertificate "${config.clientCertificate}" needs authorities to trust (listener "${config.name}")`
-    throw new OrioleError('ORI_TLS_INVALID', `${text}; set ${deps.setting ?? 'listeners'}.ca`)
-  }
-  return {
-    listener: config.name,
-    certificate: deps.resolvePath(config.certificate),
-    key: deps.resolvePath(config.key),
-    ca: config.ca === undefined ? undefined : deps.resolvePath(config.ca),
+  function warnOfEnd(current: LoadedCertificate): void {
+    const days = Math.floor(daysLeft(current))
+    if (days < warnDays) {
+      deps.log.warn(
+        { listener: config.name, certificate: files.certificate, days },
+        'certificate ends soon or has ended',
+      )
+    }
+    const endsAt = current.revocation?.endsAt ?? Number.POSITIVE_INFINITY
+    if (endsAt > Date.now()) return
+    deps.log.error(
+      { listener: config.name, crl: files.crl },
+      'revocation list has ended, no client certificate is accepted',
+    )
   }
 }
 
@@ -124,6 +142,7 @@ function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
     commonName: typeof commonName === 'string' ? commonName : '',
     subjectAltNames: splitAltNames(certificate.subjectAltName),
     fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    endsAt: Date.parse(certificate.validTo),
   }
 }
 

@@ -36,7 +36,8 @@ test('auth-http: the service is told all that is known of a client', { timeout }
     commonName: 'device-1',
     subjectAltNames: ['DNS:a'],
     fingerprint: 'ab',
-  } as Credentials['certificate']
+    endsAt: 0,
+  }
   assert.equal(await login(loaded, 'alice', 'wörd', { certificate }), 'alice')
   assert.equal(
     said(await loaded.hooks.authenticate({ ...credentialsOf('bob'), password: Buffer.from([0xff, 0]) })),
@@ -228,7 +229,7 @@ test('auth-http: an allowed login is remembered, with all that was said of the c
     { clientId: 'other' },
     { address: '10.0.0.1' },
     { listener: 'tls' },
-    { certificate: { commonName: 'x', subjectAltNames: [], fingerprint: 'x' } as Credentials['certificate'] },
+    { certificate: { commonName: 'x', subjectAltNames: [], fingerprint: 'x', endsAt: 0 } },
   ]
   for (const [at, other] of others.entries()) {
     assert.equal(await login(loaded, 'alice', 'word', other), 'alice')

@@ -88,9 +88,10 @@ export interface Claimed {
 
 /** Wills of clients that are connected here, kept where survivors find them. */
 export interface ClusterWills {
+  /** Its client connected, or has left and the will waits until `firesAt`. `delayS` is not above the session's expiry. */
   put(clientId: string, will: WillRecord): void
   delete(clientId: string): void
-  /** May this node publish it? Resolves when it is known; false: a survivor did. */
+  /** May this node publish it? Resolves when it is known, while Redis is away when it is back; false: a survivor did. */
   take(clientId: string): Promise<boolean>
 }
 
@@ -107,6 +108,8 @@ export interface ClusterHouse {
    */
   deliver(message: Message): Promise<void>
   readonly sessions: SessionHouse
+  /** The will of a client of a node that is gone. */
+  publishWill(clientId: string, will: WillRecord): void
   /** What there is on this node now. */
   load(): NodeLoad
   /** Closes the connection of this client, if it is here. */

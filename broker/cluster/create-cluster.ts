@@ -10,6 +10,7 @@ import { Operations } from './operations.ts'
 import { createMeeting, type RunningMeeting } from './redis-meeting.ts'
 import { RedisMoves } from './redis-moves.ts'
 import { RedisRouting } from './redis-routing.ts'
+import { RedisWills } from './redis-wills.ts'
 
 export interface ClusterParts {
   readonly node: string
@@ -28,12 +29,13 @@ export function createCluster({ node, version, config, store, recovered, counts,
   const storeId = storeIdOf(store, recovered)
   const known = new KnownNodes(config.name, store, recovered)
   const moves = new RedisMoves(log)
+  const wills = new RedisWills(log)
   let meeting: RunningMeeting | undefined
   return {
     routing,
     operations,
     moves,
-    wills: { put: () => {}, delete: () => {}, take: async () => true },
+    wills,
     async start(house) {
       meeting = await createMeeting({
         node,
@@ -45,16 +47,20 @@ export function createCluster({ node, version, config, store, recovered, counts,
         prepare: (early) => {
           meeting = early
           known.follow(early)
-          moves.enter({ meeting: early, routing, store, log }, house)
+          const onFormerAway = (clientId: string, node: string): void => wills.cancel(node, clientId)
+          moves.enter({ meeting: early, routing, store, log, onFormerAway }, house)
+          wills.enter(early, house)
           routing.enter(early, house, recovered)
           operations.enter(early, house)
         },
       })
       await routing.start(house)
       moves.start()
+      wills.start()
     },
     async stop() {
       moves.stop()
+      wills.stop()
       await routing.stop()
       await meeting?.close()
     },

@@ -21,6 +21,8 @@ const giftsAtOnce = 32
 const lookMs = 1_000
 
 export interface MoveParts {
+  /** The session came here, and the node that had it is away. */
+  onFormerAway(clientId: string, node: string): void
   readonly meeting: Meeting
   readonly routing: RedisRouting
   readonly store: Store
@@ -35,6 +37,7 @@ interface Entered {
   readonly check: SessionCheck
   readonly strays: Strays
   readonly meeting: Meeting
+  readonly onFormerAway: MoveParts['onFormerAway']
 }
 
 export class RedisMoves implements SessionMoves {
@@ -52,7 +55,7 @@ export class RedisMoves implements SessionMoves {
   }
 
   /** Before the first connection to Redis. */
-  enter({ meeting, routing, store, log }: MoveParts, house: ClusterHouse): void {
+  enter({ meeting, routing, store, log, onFormerAway }: MoveParts, house: ClusterHouse): void {
     const ownership = new Ownership(meeting)
     const where = new Where({ meeting, routing, store, log })
     const pulls = new Pulls({ meeting, routing, house, log })
@@ -79,7 +82,7 @@ export class RedisMoves implements SessionMoves {
       onStuck: (clientId) => check.look(clientId),
     })
     const strays = new Strays({ meeting, routing, house, ownership, log })
-    this.#entered = { house, ownership, pulls, gives, check, strays, meeting }
+    this.#entered = { house, ownership, pulls, gives, check, strays, meeting, onFormerAway }
     meeting.bus.answer(fetch, (from, body) => this.#fetch(from, body as Fetch))
   }
 
@@ -177,6 +180,7 @@ export class RedisMoves implements SessionMoves {
     this.#missed.delete(claimant.clientId)
     if (claim.outcome === 'taken' && former !== undefined) {
       const from = liveOwner(meeting, former)
+      if (from === undefined) entered.onFormerAway(claimant.clientId, former.node)
       const got = from && (await entered.pulls.begin(from, { clientId: claimant.clientId, epoch, isClean }))
       if (got === 'superseded') return 'superseded'
       if (got === 'missed' && !isClean) this.#fetchLater(claimant.clientId, [former.node])

@@ -11,7 +11,7 @@ export class RedisScript {
     this.#hash = createHash('sha1').update(text).digest('hex')
   }
 
-  async run(redis: Redis, keys: readonly string[], values: readonly string[]): Promise<unknown> {
+  async run(redis: Redis, keys: readonly string[], values: readonly (string | Buffer)[]): Promise<unknown> {
     try {
       return await redis.evalsha(this.#hash, keys.length, ...keys, ...values)
     } catch (error) {

@@ -28,6 +28,7 @@ export function makeClusterHouse(
       return route && interestOf(route)
     },
     sessions: reception.moving,
+    publishWill: (clientId, will) => reception.wills.publish(clientId, will),
     load: () => ({
       connections: reception.connected,
       sessions: reception.sessions.size,

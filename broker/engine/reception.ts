@@ -85,7 +85,8 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.mayArrive = parts.cluster !== undefined
     this.rights = new Rights({ hooks: parts.hooks, log: parts.log, identified: () => this.known() })
     this.sessions = new Sessions(this, router, (clientId) => parts.cluster?.moves.ended(clientId))
-    this.wills = new Wills({ ...parts, publish: (message) => this.publish(message, undefined, ignore) })
+    const publish = (message: Message): void => this.publish(message, undefined, ignore)
+    this.wills = new Wills({ ...parts, cluster: parts.cluster?.wills, publish })
     this.moving = new MovingSessions({
       house: this,
       sessions: this.sessions,
@@ -250,7 +251,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     const opened = this.sessions.open(wish)
     if (opened.present) this.wills.disarm(id)
     else this.wills.fire(id)
-    if (wish.will !== undefined) this.wills.arm(wish.info, wish.will)
+    if (wish.will !== undefined) this.wills.arm(wish.info, wish.will, wish.expiryS)
     this.#entering.delete(connection)
     this.#byClientId.set(id, connection)
     this.#changed()

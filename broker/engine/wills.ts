@@ -1,5 +1,6 @@
 // Wills: kept from CONNECT on, published once when their client is gone, also when it died with the broker
 // (MQTT-3.1.2-7 … -10, MQTT-3.1.3-9).
+import type { ClusterWills } from '../cluster/cluster.ts'
 import { Fifo } from '../delivery/fifo.ts'
 import type { HookRunner } from '../hooks.ts'
 import type { Message } from '../message.ts'
@@ -17,6 +18,7 @@ export interface WillsHouse {
   readonly hooks: HookRunner
   readonly counts: Counts
   readonly log: PluginLog
+  readonly cluster: ClusterWills | undefined
   publish(message: Message): void
 }
 
@@ -24,6 +26,8 @@ interface Armed {
   readonly clientId: string
   readonly will: WillRecord
   readonly info: ClientInfo
+  /** Other nodes must be asked first; false: one of them has published it. */
+  mayPublish?: Promise<boolean> | undefined
 }
 
 export class Wills {
@@ -39,9 +43,10 @@ export class Wills {
   }
 
   /** The client with this will is connected now. */
-  arm(info: ClientInfo, will: WillRecord): void {
+  arm(info: ClientInfo, will: WillRecord, sessionExpiryS: number): void {
     this.#armed.set(info.id, { clientId: info.id, will, info })
     this.#house.store.putWill(info.id, will)
+    this.#house.cluster?.put(info.id, { ...will, delayS: Math.min(will.delayS, sessionExpiryS) })
   }
 
   /** What the store kept: those clients died with the broker. Whose session is gone waits no longer. */
@@ -62,6 +67,12 @@ export class Wills {
     this.#armed.delete(clientId)
     this.#due.clear(armed)
     this.#house.store.deleteWill(clientId)
+    this.#house.cluster?.delete(clientId)
+  }
+
+  /** Of a client of another node, which is gone. */
+  publish(clientId: string, will: WillRecord): void {
+    this.#ask({ clientId, will, info: formerClient(clientId, will) })
   }
 
   /** The connection is gone without a goodbye. The will waits no longer than its session (MQTT-3.1.3.2.2). */
@@ -79,6 +90,8 @@ export class Wills {
     if (armed === undefined) return
     this.#armed.delete(clientId)
     this.#due.clear(armed)
+    // In the order in which they fire, and before the next will of this client is put there.
+    armed.mayPublish = this.#house.cluster?.take(clientId)
     this.#fired.push(armed)
     if (this.#publishing) return
     this.#publishing = true
@@ -91,7 +104,9 @@ export class Wills {
 
   #delay(armed: Armed, firesAt: number): void {
     this.#due.set(armed, firesAt)
-    this.#house.store.putWill(armed.clientId, { ...armed.will, firesAt })
+    const will = { ...armed.will, firesAt }
+    this.#house.store.putWill(armed.clientId, will)
+    this.#house.cluster?.put(armed.clientId, will)
   }
 
   /** Ten thousand who leave at once cost their wills a second, and nobody else more than a turn. */
@@ -103,7 +118,8 @@ export class Wills {
         this.#publishing = false
         return
       }
-      this.#ask(armed)
+      if (armed.mayPublish === undefined) this.#ask(armed)
+      else void armed.mayPublish.then((may) => (may ? this.#ask(armed) : this.#forget(armed.clientId)))
     } while (performance.now() < endsAt)
     setImmediate(() => this.#publishSome())
   }

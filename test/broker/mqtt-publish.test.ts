@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { openConfig, startBroker, temporaryFolder } from '../helpers/broker.ts'
 import { openWith } from '../helpers/open-config.ts'
 import { connectRaw, kept, type PacketOf, type RawClient } from '../helpers/raw-client.ts'
@@ -225,7 +225,7 @@ export default {
 }
 `
 
-async function brokerWithSlowRules(t: Parameters<typeof connectRaw>[0]): Promise<number> {
+async function brokerWithSlowRules(t: TestContext): Promise<number> {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'slow-rules.mjs'), slowRules(import.meta.resolve('zod')))
   const config = openConfig.replace('acl-open', './slow-rules.mjs')

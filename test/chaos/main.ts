@@ -16,7 +16,9 @@ import { powercutRun } from './powercut.ts'
 import { reconnectRun } from './reconnect.ts'
 import { resetRun } from './reset.ts'
 import { restartRun } from './restart.ts'
+import { revokeRun } from './revoke.ts'
 import { soakRun } from './soak.ts'
+import { strangerRun } from './stranger.ts'
 
 type Run = (t: Cleanup, random: Random) => Promise<unknown>
 
@@ -46,6 +48,8 @@ const scenarios: Readonly<Record<string, Run>> = {
   damage: damageRun,
   reset: (t) => resetRun(t, { clients: 10_000, moreMs: 500 }),
   backup: backupRun,
+  revoke: revokeRun,
+  stranger: (t, random) => strangerRun(t, random, 50),
   frozen: (t) => frozenRun(t, { subscribers: 1_000, frozenS: 20, perS: 10, p99MaxMs: 100 }),
   flood: (t) => floodRun(t, { seconds: 60, pairs: 50, perS: 10, p99MaxMs: 50 }),
   reconnect: (t, random) => reconnectRun(t, random, { devices: 10_000, servedMaxMs: 30_000, p99MaxMs: 500 }),

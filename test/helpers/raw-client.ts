@@ -1,7 +1,8 @@
 // An MQTT client that does exactly what a test says: packets or bytes out, packets in one after the other, no manners.
 import { once } from 'node:events'
-import { connect as connectSocket, type Socket } from 'node:net'
-import type { TestContext } from 'node:test'
+import { connect as connectSocket, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import {
   generate,
   type IConnectPacket,
@@ -10,6 +11,7 @@ import {
   parser as makeParser,
   type Packet,
 } from 'mqtt-packet'
+import type { Cleanup } from './broker.ts'
 
 export type Version = 3 | 4 | 5
 export type PacketOf<Command extends Packet['cmd']> = Extract<Packet, { cmd: Command }>
@@ -52,6 +54,16 @@ export class RawClient {
     return this.#received
   }
 
+  /** The broker closed the connection, or the test did. */
+  get isClosed(): boolean {
+    return this.#ended
+  }
+
+  /** Forgets what came until now. */
+  skip(): void {
+    this.#received.length = 0
+  }
+
   /** A packet identifier that this client has not used. */
   nextPacketId(): number {
     this.#lastPacketId += 1
@@ -69,13 +81,19 @@ export class RawClient {
 
   /** The next packet. Rejects when the connection ends before it came. */
   async next(): Promise<Packet> {
-    while (this.#received.length === 0) {
-      if (this.#ended) throw new Error('the broker closed the connection')
+    const packet = await this.nextOrEnd()
+    if (packet === undefined) throw new Error('the broker closed the connection')
+    return packet
+  }
+
+  /** The next packet; undefined when the connection ends before it came. */
+  async nextOrEnd(): Promise<Packet | undefined> {
+    while (this.#received.length === 0 && !this.#ended) {
       await new Promise<void>((resolve) => {
         this.#waiting = resolve
       })
     }
-    return this.#received.shift()!
+    return this.#received.shift()
   }
 
   /** The next packet, which must be of this kind. */
@@ -156,7 +174,9 @@ export class RawClient {
   /** Without a goodbye. Resolves when the socket is closed. */
   async cut(): Promise<void> {
     const closed = this.socket.closed ? undefined : once(this.socket, 'close')
-    this.socket.resetAndDestroy()
+    // TLS and WebSocket cannot be reset.
+    if (this.socket instanceof Socket && !(this.socket instanceof TLSSocket)) this.socket.resetAndDestroy()
+    else (this.socket as Duplex).destroy()
     await closed
   }
 
@@ -183,7 +203,7 @@ export class RawClient {
 }
 
 /** A connected socket and nothing sent yet. It is gone after the test. */
-export async function openRaw(t: TestContext, port: number, options: RawOptions = {}): Promise<RawClient> {
+export async function openRaw(t: Cleanup, port: number, options: RawOptions = {}): Promise<RawClient> {
   const socket = connectSocket({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
   t.after(() => socket.destroy())
   await once(socket, 'connect')
@@ -198,7 +218,7 @@ export function connectPacket(options: ConnectOptions): IConnectPacket {
 
 /** Sends CONNECT and returns with the CONNACK, whatever it says. */
 export async function tryConnect(
-  t: TestContext,
+  t: Cleanup,
   port: number,
   options: ConnectOptions = {},
 ): Promise<{ readonly client: RawClient; readonly connack: PacketOf<'connack'>; readonly code: number }> {
@@ -209,7 +229,7 @@ export async function tryConnect(
 }
 
 /** Connected; anything but success is an error. */
-export async function connectRaw(t: TestContext, port: number, options: ConnectOptions = {}): Promise<RawClient> {
+export async function connectRaw(t: Cleanup, port: number, options: ConnectOptions = {}): Promise<RawClient> {
   const { client, code } = await tryConnect(t, port, options)
   if (code !== 0) throw new Error(`CONNECT was refused with ${code}`)
   return client

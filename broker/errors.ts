@@ -19,6 +19,8 @@ export const errorCodes = [
   'ORI_CONTROL_FAILED',
   'ORI_DRAIN_NOWHERE',
   'ORI_DRAIN_STOPPED',
+  'ORI_BAN_INVALID',
+  'ORI_BAN_FILE',
 ] as const
 
 export type ErrorCode = (typeof errorCodes)[number]

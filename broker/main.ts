@@ -1,7 +1,10 @@
 // Puts the house together: config, store, plugins, broker, listeners, admin; starts in this order, stops in reverse.
 import { join, resolve } from 'node:path'
+import { abuseCommands } from './abuse-commands.ts'
 import { openControl } from './admin/control.ts'
 import { type Admin, openAdmin } from './admin/server.ts'
+import { withSampledRefusals } from './audit-log.ts'
+import { Bans, bansFileName } from './bans.ts'
 import { checkAll } from './check.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import type { OutboxStatus } from './cluster/cluster-status.ts'
@@ -104,6 +107,8 @@ async function build(
   const clusterLog = log.child({ room: 'cluster' })
   const clusterParts = { node, version: packageVersion(), store, recovered, counts: metrics.counts, log: clusterLog }
   const cluster = config.cluster && createCluster({ ...clusterParts, config: config.cluster })
+  const bans = await Bans.open(dataDir && join(dataDir, bansFileName))
+  metrics.gauge('bans', () => bans.list().length)
   const broker = new Broker({
     node,
     limits,
@@ -111,7 +116,8 @@ async function build(
     hooks,
     counts: metrics.counts,
     store,
-    log: log.child({ room: 'broker' }),
+    bans,
+    log: withSampledRefusals(log.child({ room: 'broker' })),
     cluster,
   })
   await broker.serve(recovered)
@@ -145,8 +151,9 @@ async function build(
   if (dataDir !== undefined && 'backup' in store) {
     const sessions = (): number => broker.reception.sessions.size
     const clients = () => broker.clientInfos()
+    const desk = { bans, log: log.child({ room: 'admin' }), end: broker.reception.end.bind(broker.reception) }
     const commands = createCommands({ store, cluster, drain, sessions, onDrained, plugins: loaded, clients })
-    const control = await openControl(dataDir, commands, log.child({ room: 'admin' }))
+    const control = await openControl(dataDir, { ...commands, ...abuseCommands(desk) }, log.child({ room: 'admin' }))
     onStop(() => control.close())
   }
   const readyReasons = (): string[] => reasonsAgainst(config, metrics, store, cluster, drain)

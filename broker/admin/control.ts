@@ -140,7 +140,8 @@ async function obey(
 function readLine(socket: Socket, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((done) => {
     const timer = setTimeout(() => done(undefined), requestTimeoutMs)
-    signal.addEventListener('abort', () => done(undefined), { once: true })
+    const stopped = () => done(undefined)
+    signal.addEventListener('abort', stopped, { once: true })
     let text = ''
     socket.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk
@@ -151,6 +152,8 @@ function readLine(socket: Socket, signal: AbortSignal): Promise<string | undefin
     })
     socket.once('close', () => {
       clearTimeout(timer)
+      // It lives as long as the broker.
+      signal.removeEventListener('abort', stopped)
       done(undefined)
     })
   })

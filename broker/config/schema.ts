@@ -61,6 +61,12 @@ export const listenerSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('unix'), ...common, path: z.string().describe('path of the socket file (0600)') }),
 ])
 
+/** Above it the sockets of those who publish are read more slowly; nothing is dropped. */
+const paceSchema = {
+  publishPerS: count.default(0).describe('messages a second; 0: no limit'),
+  publishBytesPerS: count.default(0).describe('bytes a second; 0: no limit'),
+}
+
 export const limitsSchema = z.strictObject({
   connectPacketMaxBytes: positive.default(16 * KiB).describe('a packet before CONNECT is accepted'),
   packetMaxBytes: positive.max(268_000_000).default(MiB).describe('any packet'),
@@ -104,13 +110,33 @@ export const limitsSchema = z.strictObject({
     .prefault({})
     .describe('CONNECTs with one client id, user and address; over it refused with 0x9F'),
   failedLogins: z
-    .strictObject({ perMinute: count.default(10).describe('0: no limit'), banS: count.default(300) })
+    .strictObject({
+      perMinute: count.default(10).describe('for each user and address; 0: no limit'),
+      perAddressPerMinute: count.default(0).describe('for each address, whatever the user; 0: no limit'),
+      banS: count.default(300),
+    })
     .prefault({})
-    .describe('wrong passwords for each user and address, then a ban'),
+    .describe('wrong passwords, then a ban'),
+  flapping: z
+    .strictObject({
+      connects: count.default(0).describe('0: no limit'),
+      withinS: positive.default(60),
+      banS: count.default(300),
+    })
+    .prefault({})
+    .describe('connections of one client id, user and address that ended within some time, then a ban'),
   publishPerS: count
     .default(0)
     .describe('messages a second of one client; above it its socket is read more slowly; 0: no limit'),
   publishBytesPerS: count.default(0).describe('bytes a second of one client; 0: no limit'),
+  perUser: z
+    .strictObject({ ...paceSchema, connectsPerS: count.default(0).describe('connects; above it refused with 0x9F') })
+    .prefault({})
+    .describe('all clients of one user together; 0: no limit'),
+  perGroup: z
+    .record(z.string().min(1), z.strictObject(paceSchema))
+    .default({})
+    .describe('all members of a group together, by its name'),
   loopDelayMs: count
     .default(200)
     .describe('event loop delay (p99 over 10 s) above which new connections are refused; 0: off'),

@@ -1,5 +1,6 @@
 // The broker: aedes' core with our own connections, sessions and delivery behind it. The only room that knows aedes.
 import { Aedes } from 'aedes'
+import type { Bans } from '../bans.ts'
 import type { Cluster, ClusterHouse } from '../cluster/cluster.ts'
 import type { LimitsConfig } from '../config/schema.ts'
 import type { Subscription } from '../delivery/subscription.ts'
@@ -29,6 +30,7 @@ export interface BrokerParts {
   readonly hooks: HookRunner
   readonly counts: Counts
   readonly store: Store
+  readonly bans: Bans
   readonly log: PluginLog
   /** Undefined: the broker is alone. */
   readonly cluster?: Cluster | undefined

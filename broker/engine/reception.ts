@@ -1,4 +1,5 @@
 // Where connections arrive and leave: admission, takeover, sessions and wills; the house that they live in.
+
 import type { Cluster } from '../cluster/cluster.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
@@ -18,6 +19,7 @@ import type { BrokerParts } from './broker.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Dispatcher, Published } from './dispatcher.ts'
 import { MovingSessions } from './moving-sessions.ts'
+import { Paces } from './paces.ts'
 import { Rights } from './rights.ts'
 import { sendAway } from './sending-away.ts'
 import { ofAnotherUser, Sessions } from './sessions.ts'
@@ -58,6 +60,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   readonly mayArrive: boolean
   readonly #dispatcher: Dispatcher
   readonly #admission: Admission
+  readonly #paces: Paces
   /** All that were accepted, with CONNECT or without. */
   readonly #connections = new Set<Connection>()
   readonly #byClientId = new Map<string, Connection>()
@@ -81,9 +84,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.log = parts.log
     this.#cluster = parts.cluster
     this.#dispatcher = dispatcher
-    this.#admission = new Admission(parts.limits)
+    this.#admission = new Admission(parts.limits, parts.bans, parts.counts)
+    this.#paces = new Paces(parts.limits)
     this.mayArrive = parts.cluster !== undefined
-    this.rights = new Rights({ hooks: parts.hooks, log: parts.log, identified: () => this.known() })
+    this.rights = new Rights({ ...parts, identified: () => this.known() })
     this.sessions = new Sessions(this, router, (clientId) => parts.cluster?.moves.ended(clientId))
     const publish = (message: Message): void => this.publish(message, undefined, ignore)
     this.wills = new Wills({ ...parts, cluster: parts.cluster?.wills, publish })
@@ -127,6 +131,13 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     const connected = this.#byClientId.get(clientId)
     if (connected !== undefined) yield connected
     for (const connection of this.#entering) if (connection.id === clientId) yield connection
+  }
+
+  /** Ends those who fit, whether they have a session yet or not; how many. */
+  end(fits: (client: ClientInfo) => boolean, phrase: string): number {
+    const ending = [...this.known()].filter((connection) => !connection.closed && fits(connection.info))
+    for (const connection of ending) connection.end(reason.administrativeAction, phrase)
+    return ending.length
   }
 
   *known(): IterableIterator<Connection> {
@@ -183,7 +194,9 @@ export class Reception implements ConnectionHost, DeliveryHouse {
 
   identified(connection: Connection): void {
     if (!connection.connected) this.#entering.add(connection)
-    const { expiresAt } = connection.info.identity
+    const { identity } = connection.info
+    const { expiresAt } = identity
+    this.#paces.take(connection, identity)
     if (expiresAt === undefined) this.#expiries.clear(connection)
     else this.#expiries.set(connection, expiresAt)
   }
@@ -192,10 +205,15 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#connections.delete(connection)
     this.#entering.delete(connection)
     this.#expiries.clear(connection)
+    this.#paces.letGo(connection)
   }
 
   admit(clientId: string, username: string | undefined, address: string): Refusal | undefined {
     return this.#admission.check(clientId, username, address)
+  }
+
+  admitIdentity(info: ClientInfo): Refusal | undefined {
+    return this.#admission.checkIdentity(info)
   }
 
   banned(username: string | undefined, address: string): Refusal | undefined {
@@ -266,6 +284,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     if (withWill) this.wills.release(info.id, session.expiryS)
     else this.wills.disarm(info.id)
     this.#changed()
+    this.#admission.left(info)
     if (welcomed) this.hooks.onDisconnected?.(info, phrase)
     this.#audience.emitEvent('clientDisconnect', connection)
   }
@@ -353,6 +372,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   /** Credentials that have ended end their connections: at most `expiryStepMs` late if it is asked so often. */
   endExpired(now: number): void {
     for (const connection of this.#expiries.due(now)) {
+      this.counts.identitiesExpired += 1
       connection.end(reason.maximumConnectTime, 'the credentials have expired')
     }
   }

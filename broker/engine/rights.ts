@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { errorText } from '../errors.ts'
 import type { HookRunner } from '../hooks.ts'
+import type { Counts } from '../metrics/counts.ts'
 import type { ClientInfo, Credentials, Identity, PluginLog, RightsChange } from '../plugin.ts'
 import type { Connection } from '../protocol/connection.ts'
 import { reason } from '../protocol/reason-codes.ts'
@@ -14,6 +15,7 @@ const askedAtOnce = 100
 
 export interface RightsHouse {
   readonly hooks: HookRunner
+  readonly counts: Counts
   readonly log: PluginLog
   /** All of whom it is known who they are. */
   identified(): Iterable<Connection>
@@ -48,6 +50,7 @@ export class Rights {
   /** Every answer that was asked for before counts no more. Never rejects. */
   async changed(affects: (client: ClientInfo) => boolean = everybody): Promise<RightsChange> {
     this.#house.hooks.rights.version += 1
+    this.#house.counts.rightsChanges += 1
     const change = { clients: 0, asked: 0, ended: 0, disconnected: 0 }
     const slices = new Slices()
     // What was answered just now by the old rules has its place when the walk begins.
@@ -62,7 +65,7 @@ export class Rights {
       if (waiting.size >= askedAtOnce) await Promise.race(waiting)
     }
     await Promise.all(waiting)
-    this.#house.log.info({ ...change }, 'rights asked again')
+    this.#house.log.info({ audit: 'rights', ...change }, 'rights asked again')
     return change
   }
 
@@ -76,7 +79,7 @@ export class Rights {
     if ('deny' in answer) return this.#end(connection, answer.deny)
     await renew(connection, answer.identity)
     const { asked, ended } = connection.connected ? await reauthorize(connection) : { asked: 0, ended: 0 }
-    log.info({ clientId: connection.id, asked, ended }, 'identity changed')
+    log.info({ audit: 'rights', clientId: connection.id, asked, ended }, 'identity changed')
   }
 
   /** One that throws speaks of everybody. */
@@ -116,7 +119,7 @@ export class Rights {
 
   /** Nobody vouches for it any more; its will is refused for the same reason when it fires. */
   #end(connection: Connection, because: string): void {
-    this.#house.log.info({ clientId: connection.id, because }, 'identity withdrawn')
+    this.#house.log.info({ audit: 'rights', clientId: connection.id, because }, 'identity withdrawn')
     connection.end(reason.notAuthorized, 'not authorized any more')
   }
 }

@@ -153,7 +153,7 @@ export class Wills {
 
   #refuse(clientId: string, { message }: WillRecord, because: string): void {
     this.#house.counts.aclDenied.will += 1
-    this.#house.log.info({ clientId, topic: message.topic, because }, 'will refused')
+    this.#house.log.info({ audit: 'refusal', clientId, topic: message.topic, because }, 'will refused')
     this.#forget(clientId)
   }
 

@@ -32,6 +32,14 @@ export type DropReason = keyof typeof dropReasons
 const deniedKinds = { publish: 0, subscribe: 0, will: 0 }
 export type DeniedKind = keyof typeof deniedKinds
 
+/** Why somebody is kept out for a while: the list of bans, wrong passwords, or coming and going too often. */
+const banReasons = { list: 0, failed_logins: 0, flapping: 0 }
+export type BanReason = keyof typeof banReasons
+
+/** Whose rate of publishing was used up. */
+const paceHolders = { client: 0, user: 0, group: 0 }
+export type PaceHolder = keyof typeof paceHolders
+
 const qosZeros = { qos0: 0, qos1: 0, qos2: 0 }
 export type QosKey = keyof typeof qosZeros
 
@@ -59,6 +67,11 @@ export interface Counts extends ListenerCounts {
   acksReceived: number
   acksSent: number
   authFailures: number
+  readonly banned: Record<BanReason, number>
+  /** How often a socket was read later because its client published faster than it may. */
+  readonly paused: Record<PaceHolder, number>
+  rightsChanges: number
+  identitiesExpired: number
   readonly aclDenied: Record<DeniedKind, number>
   bytesIn: number
   bytesOut: number
@@ -104,6 +117,10 @@ export function createCounts(): Counts {
     acksReceived: 0,
     acksSent: 0,
     authFailures: 0,
+    banned: { ...banReasons },
+    paused: { ...paceHolders },
+    rightsChanges: 0,
+    identitiesExpired: 0,
     aclDenied: { ...deniedKinds },
     bytesIn: 0,
     bytesOut: 0,

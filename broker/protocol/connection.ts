@@ -18,9 +18,11 @@ import { handleAck, handlePublish } from './handle-publish.ts'
 import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts'
 import type { ConnectionHost } from './host.ts'
 import { Intake, type Taker } from './intake.ts'
+import type { PaceHolder } from './pace.ts'
 import { type ClientPacket, type DisconnectPacket, type ProtocolVersion, ProtocolViolation } from './packets.ts'
 import { type ReasonCode, reason } from './reason-codes.ts'
 import { type Answerer, Replies } from './replies.ts'
+import { type StreamOwner, serveStream } from './serve-stream.ts'
 
 type State = 'waiting' | 'connecting' | 'connected' | 'closed'
 
@@ -43,11 +45,7 @@ const lingerMs = 1_000
 
 const noDuplicates: Readonly<Record<string, never>> = Object.freeze({})
 
-/** One property of the stream and one function for each event: closures of its own were 500 bytes of a connection. */
-const ofStream = Symbol('connection')
-type ServedStream = Duplex & { [ofStream]?: Connection }
-
-export class Connection implements Link, Taker, Answerer, OutputOwner {
+export class Connection implements Link, Taker, Answerer, OutputOwner, StreamOwner {
   readonly host: ConnectionHost
   readonly peer: IncomingConnection
   readonly terms: ClientTerms
@@ -81,11 +79,7 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     this.intake = new Intake(stream, host.limits, peer.acceptedAt, this)
     this.#output = new Output(stream, host.limits.outputLowBytes, this)
     this.replies = new Replies(this)
-    ;(stream as ServedStream)[ofStream] = this
-    stream.on('data', onData)
-    stream.on('error', onError)
-    stream.on('end', onEnd)
-    stream.on('close', onClose)
+    serveStream(stream, this)
   }
 
   get id(): string {
@@ -287,6 +281,10 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     return this.#handle(decode(header, body, this.terms.version))
   }
 
+  paused(holder: PaceHolder): void {
+    this.host.counts.paused[holder] += 1
+  }
+
   roomCameBack(): void {
     this.#session?.outbox.pump()
   }
@@ -354,6 +352,10 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
     this.#stream.destroy()
   }
 
+  closedForGood(): void {
+    this.host.gone(this)
+  }
+
   /** An answer that the client cannot take must not be sent, and it cannot go without (MQTT-3.1.2-24). */
   answer(bytes: Buffer): void {
     if (bytes.length <= this.terms.maximumPacketSize) this.write(bytes)
@@ -384,23 +386,4 @@ export class Connection implements Link, Taker, Answerer, OutputOwner {
   #fields(more: object): object {
     return { clientId: this.id, address: this.peer.address, listener: this.peer.listener, ...more }
   }
-}
-
-function onData(this: ServedStream, chunk: Buffer): void {
-  this[ofStream]?.received(chunk)
-}
-
-function onError(this: ServedStream, error: Error): void {
-  this[ofStream]?.lost(errorText(error))
-}
-
-function onEnd(this: ServedStream): void {
-  this[ofStream]?.lost('closed by the client')
-}
-
-function onClose(this: ServedStream): void {
-  const connection = this[ofStream]
-  if (connection === undefined) return
-  connection.lost('connection lost')
-  connection.host.gone(connection)
 }

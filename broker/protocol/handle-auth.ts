@@ -127,7 +127,13 @@ function end(connection: Connection, { opening }: Exchange, refusal: Refusal): v
     return
   }
   const { host, peer, id } = connection
-  const fields = { clientId: id, address: peer.address, listener: peer.listener, because: refusal.because }
+  const fields = {
+    audit: 'refusal',
+    clientId: id,
+    address: peer.address,
+    listener: peer.listener,
+    because: refusal.because,
+  }
   host.log.info(fields, 'authenticating again failed')
   connection.end(refusal.refused, 'authenticating again failed')
 }

@@ -56,6 +56,8 @@ export async function enter(
   if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now()) {
     return refuse(connection, clientId, { refused: reason.notAuthorized, because: 'the credentials have expired' })
   }
+  const barred = connection.host.admitIdentity(info)
+  if (barred !== undefined) return refuse(connection, clientId, barred)
   const will = packet.will === undefined ? undefined : await checkWill(connection, info, packet.will)
   if (connection.closed) return
   if (will !== undefined && 'refused' in will) return refuse(connection, clientId, will)
@@ -190,7 +192,7 @@ export function refuse(connection: Connection, clientId: string, refusal: Refusa
   const { host, peer, version } = connection
   host.counts.connectsRefused[refusal.refused] += 1
   host.log.info(
-    { clientId, address: peer.address, listener: peer.listener, because: refusal.because },
+    { audit: 'refusal', clientId, address: peer.address, listener: peer.listener, because: refusal.because },
     'connect refused',
   )
   const { refused: reasonCode, serverReference } = refusal
@@ -226,6 +228,11 @@ function welcome(
     host.emitEvent('clientReady', connection)
   }
   host.counts.connectsAccepted += 1
+  const { username } = info.identity
+  host.log.info(
+    { audit: 'login', clientId: info.id, username, address: info.address, listener: info.listener, present },
+    'client connected',
+  )
   if (session.persistent || replaced) sendWhenStored(connection, bytes, started)
   else connection.replies.send(bytes, started)
 }

@@ -245,7 +245,7 @@ function refusePublish(
 ): void {
   const { host } = connection
   host.counts.messagesDropped.not_authorized += 1
-  host.log.info({ clientId: connection.id, topic, because }, 'publish refused')
+  host.log.info({ audit: 'refusal', clientId: connection.id, topic, because }, 'publish refused')
   if (connection.version < 5) {
     connection.end(refused, 'publish refused')
     return

@@ -122,7 +122,10 @@ function refusalOf(
 }
 
 function refuse(connection: Connection, request: SubscribeRequest, code: ReasonCode, because: string): Outcome {
-  connection.host.log.info({ clientId: connection.id, filter: request.filter, because }, 'subscribe refused')
+  connection.host.log.info(
+    { audit: 'refusal', clientId: connection.id, filter: request.filter, because },
+    'subscribe refused',
+  )
   return { code, retained: false }
 }
 

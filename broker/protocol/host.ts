@@ -38,6 +38,8 @@ export interface ConnectionHost {
   readonly log: PluginLog
   /** Before anybody is asked who it is: rates, bans, load. Undefined: welcome. */
   admit(clientId: string, username: string | undefined, address: string): Refusal | undefined
+  /** The same once it is known who it is. */
+  admitIdentity(info: ClientInfo): Refusal | undefined
   /** Who has failed too often lately; `admit` asks it for the username of CONNECT. */
   banned(username: string | undefined, address: string): Refusal | undefined
   loginFailed(username: string | undefined, address: string): void

@@ -3,7 +3,7 @@
 import type { Duplex } from 'node:stream'
 import { type Frame, FrameReader } from './frames.ts'
 import type { Origin } from './host.ts'
-import { type Pace, type PaceLimits, paceOf } from './pace.ts'
+import { type Pace, type PaceHolder, type PaceLimits, paceOf } from './pace.ts'
 import { hasTurn, nextTurn, notePublisher, type Turn } from './turns.ts'
 
 /** Publishes of one connection that wait for the disk; above it the socket is read later. */
@@ -22,7 +22,12 @@ export interface Taker {
   take(frame: Frame): Promise<void> | undefined
   /** What `take` threw, or what was wrong with the bytes. */
   failed(error: unknown): void
+  /** Its socket is read later: so much was published. */
+  paused(holder: PaceHolder): void
 }
+
+/** Of all that share with nobody. */
+const none: readonly Pace[] = []
 
 export class Intake implements Origin, Turn {
   /** Publishes of this client in the log that are not durable yet. */
@@ -38,6 +43,8 @@ export class Intake implements Origin, Turn {
   /** It has used up its turn; the others come first. */
   #yielding = false
   readonly #pace: Pace | undefined
+  /** Of its user and its groups, shared with others. */
+  sharedPaces: readonly Pace[] = none
   /** The client publishes faster than it may. */
   #resting: NodeJS.Timeout | undefined = undefined
   #waitingBytes = 0
@@ -91,13 +98,27 @@ export class Intake implements Origin, Turn {
   /** A message was published: above its pace the client is read later. */
   published(bytes: number): void {
     notePublisher(this)
-    const restMs = this.#pace?.restMs(bytes, Date.now()) ?? 0
+    if (this.#pace === undefined && this.sharedPaces.length === 0) return
+    const restMs = this.#restMs(bytes, Date.now())
     if (restMs === 0) return
     this.#stream.pause()
     this.#resting ??= setTimeout(() => {
       this.#resting = undefined
       this.#goOn()
     }, restMs)
+  }
+
+  #restMs(bytes: number, now: number): number {
+    let longest = this.#pace?.restMs(bytes, now) ?? 0
+    let holder: PaceHolder = 'client'
+    for (const pace of this.sharedPaces) {
+      const restMs = pace.restMs(bytes, now)
+      if (restMs <= longest) continue
+      longest = restMs
+      holder = pace.holder
+    }
+    if (longest > 0) this.#taker.paused(holder)
+    return longest
   }
 
   /** The others had their turn. */

@@ -1,5 +1,7 @@
-// How fast one client may publish: two leaky buckets, messages and bytes. Above the pace its socket is read more
+// How fast one client may publish, or those who share a pace: two leaky buckets, messages and bytes. Above the pace its socket is read more
 // slowly; nothing is dropped.
+
+export type PaceHolder = 'client' | 'user' | 'group'
 
 export interface PaceLimits {
   /** 0: no limit. */
@@ -8,11 +10,13 @@ export interface PaceLimits {
 }
 
 export class Pace {
+  readonly holder: PaceHolder
   readonly #limits: PaceLimits
   /** When all that was published would have been paid for, in milliseconds since 1970. */
   #paidAt = 0
 
-  constructor(limits: PaceLimits) {
+  constructor(limits: PaceLimits, holder: PaceHolder = 'client') {
+    this.holder = holder
     this.#limits = limits
   }
 
@@ -29,6 +33,6 @@ export class Pace {
 }
 
 /** Undefined: there is no limit, and nothing to look at for each message. */
-export function paceOf(limits: PaceLimits): Pace | undefined {
-  return limits.publishPerS === 0 && limits.publishBytesPerS === 0 ? undefined : new Pace(limits)
+export function paceOf(limits: PaceLimits, holder: PaceHolder = 'client'): Pace | undefined {
+  return limits.publishPerS === 0 && limits.publishBytesPerS === 0 ? undefined : new Pace(limits, holder)
 }

@@ -65,7 +65,7 @@ function end(connection: Connection, { record }: Subscription, because: string, 
   const { host, session, info } = connection
   done.ended += 1
   host.counts.subscriptionsEnded += 1
-  host.log.info({ clientId: info.id, filter: record.filter, because }, 'subscription ended')
+  host.log.info({ audit: 'rights', clientId: info.id, filter: record.filter, because }, 'subscription ended')
   host.unsubscribe(session, record.filter)
   host.hooks.onUnsubscribed?.(info, record.filter)
   return true

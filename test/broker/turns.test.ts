@@ -14,6 +14,7 @@ const packetMs = 1
 /** An intake whose packets are numbers from 0 to 99, in one chunk; `taken` tells in which order they were taken. */
 function openIntake(name: string, taken: string[]): Intake {
   const intake = new Intake(new PassThrough(), limits, Date.now(), {
+    paused() {},
     take({ body }: Frame) {
       const endsAt = performance.now() + packetMs
       while (performance.now() < endsAt);

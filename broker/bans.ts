@@ -1,0 +1,189 @@
+// Who is kept out by name: users, client ids, addresses and ranges of them, each with an end if it has one. In a file of the
+// data folder, so that it survives a restart; without one in memory.
+import { open, readFile, rename } from 'node:fs/promises'
+import { BlockList, isIP, isIPv6 } from 'node:net'
+import { dirname } from 'node:path'
+import { z } from 'zod'
+import { OrioleError } from './errors.ts'
+
+/** Whom a ban names. */
+export const banKinds = ['user', 'client', 'address'] as const
+export type BanKind = (typeof banKinds)[number]
+
+/** In the data folder. */
+export const bansFileName = 'bans.json'
+
+const banSchema = z.strictObject({
+  kind: z.enum(banKinds),
+  /** An address may be a range: `10.0.0.0/8`. */
+  value: z.string().min(1).max(1_024),
+  /** In milliseconds since 1970; left out: until it is removed. */
+  until: z.number().optional(),
+  because: z.string().max(1_024).optional(),
+  since: z.number(),
+})
+const fileSchema = z.strictObject({ format: z.literal(1), bans: z.array(banSchema) })
+
+export type Ban = z.infer<typeof banSchema>
+
+/** Over it no more are taken: each CONNECT looks at them. */
+export const bansMax = 100_000
+
+/** Whom a ban is for. */
+export interface Candidate {
+  readonly clientId: string
+  /** Undefined: not known yet. */
+  readonly username: string | undefined
+  readonly address: string
+}
+
+export class Bans {
+  readonly #path: string | undefined
+  readonly #bans = new Map<string, Ban>()
+  /** Made anew after each change. */
+  #ranges: BlockList | undefined
+  #writing: Promise<void> = Promise.resolve()
+
+  private constructor(path: string | undefined, bans: readonly Ban[]) {
+    this.#path = path
+    for (const ban of bans) this.#bans.set(keyOf(ban), ban)
+  }
+
+  /** Throws OrioleError when the file is there and cannot be understood: whoever was banned must not come in by that. */
+  static async open(path: string | undefined): Promise<Bans> {
+    if (path === undefined) return new Bans(undefined, [])
+    let text: string
+    try {
+      text = await readFile(path, 'utf8')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Bans(path, [])
+      throw unreadable(path, error)
+    }
+    try {
+      return new Bans(path, fileSchema.parse(JSON.parse(text)).bans)
+    } catch (error) {
+      throw unreadable(path, error)
+    }
+  }
+
+  get size(): number {
+    return this.#bans.size
+  }
+
+  /** Those that hold, the oldest first. */
+  list(now = Date.now()): readonly Ban[] {
+    return [...this.#bans.values()].filter((ban) => isOn(ban, now))
+  }
+
+  /** The ban that keeps this one out; undefined: none. */
+  find({ clientId, username, address }: Candidate, now = Date.now()): Ban | undefined {
+    if (this.#bans.size === 0) return undefined
+    const named = [this.#bans.get(`client ${clientId}`), username && this.#bans.get(`user ${username}`)]
+    for (const ban of named) if (typeof ban === 'object' && isOn(ban, now)) return ban
+    const plain = plainAddress(address)
+    if (isIP(plain) === 0 || !this.#blocks(plain)) return undefined
+    return this.list(now).find(({ kind, value }) => kind === 'address' && rangeOf([value]).check(plain, family(plain)))
+  }
+
+  /** Resolves when it is on the disk. It holds before that. Replaces one for the same. */
+  add(ban: Ban): Promise<void> {
+    for (const [key, { until = Number.POSITIVE_INFINITY }] of this.#bans) if (until < ban.since) this.#bans.delete(key)
+    if (this.#bans.size >= bansMax && !this.#bans.has(keyOf(ban))) {
+      throw new OrioleError(
+        'ORI_BAN_INVALID',
+        `there are ${bansMax} bans already; remove some, or ban a range of addresses`,
+      )
+    }
+    this.#bans.set(keyOf(ban), ban)
+    return this.#changed()
+  }
+
+  /** False: there was none. */
+  async remove(kind: BanKind, value: string): Promise<boolean> {
+    const was = this.#bans.delete(keyOf({ kind, value }))
+    if (was) await this.#changed()
+    return was
+  }
+
+  #blocks(address: string): boolean {
+    this.#ranges ??= rangeOf([...this.#bans.values()].flatMap(({ kind, value }) => (kind === 'address' ? [value] : [])))
+    return this.#ranges.check(address, family(address))
+  }
+
+  #changed(): Promise<void> {
+    this.#ranges = undefined
+    const path = this.#path
+    if (path === undefined) return Promise.resolve()
+    const write = () => replaceFile(path, `${JSON.stringify({ format: 1, bans: [...this.#bans.values()] })}\n`)
+    this.#writing = this.#writing.then(write, write)
+    return this.#writing
+  }
+}
+
+/** As it is kept, and compared; throws OrioleError when it can never fit anybody. */
+export function checkBan(kind: BanKind, value: string): string {
+  if (kind !== 'address') {
+    if (value === '') throw new OrioleError('ORI_BAN_INVALID', `name the ${kind} that is banned`)
+    return value
+  }
+  const [address = '', bits, ...more] = value.split('/')
+  const plain = plainAddress(address)
+  const most = isIPv6(plain) ? 128 : 32
+  const isRange = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most)
+  if (isIP(plain) === 0 || !isRange || more.length > 0) {
+    throw new OrioleError('ORI_BAN_INVALID', `"${value}" is no address and no range; write 192.0.2.7 or 10.0.0.0/8`)
+  }
+  return bits === undefined ? plain : `${plain}/${bits}`
+}
+
+function isOn({ until = Number.POSITIVE_INFINITY }: Ban, now: number): boolean {
+  return now < until
+}
+
+function keyOf({ kind, value }: Pick<Ban, 'kind' | 'value'>): string {
+  return `${kind} ${value}`
+}
+
+function rangeOf(values: readonly string[]): BlockList {
+  const ranges = new BlockList()
+  for (const value of values) {
+    const [address = '', bits] = value.split('/')
+    if (bits === undefined) ranges.addAddress(address, family(address))
+    else ranges.addSubnet(address, Number(bits), family(address))
+  }
+  return ranges
+}
+
+/** IPv4 that came over an IPv6 socket. */
+function plainAddress(address: string): string {
+  return address.toLowerCase().startsWith('::ffff:') && address.includes('.')
+    ? address.slice('::ffff:'.length)
+    : address
+}
+
+function family(address: string): 'ipv4' | 'ipv6' {
+  return isIPv6(address) ? 'ipv6' : 'ipv4'
+}
+
+function unreadable(path: string, cause: unknown): OrioleError {
+  const message = `${path} cannot be understood, so nobody knows who is banned; repair it, or move it away and ban anew`
+  return new OrioleError('ORI_BAN_FILE', message, { cause })
+}
+
+/** Whole or not at all: whoever reads it after a crash finds the one before or this one. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const file = await open(`${path}.new`, 'w', 0o600)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(`${path}.new`, path)
+  const folder = await open(dirname(path), 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}

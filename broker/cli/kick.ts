@@ -1,0 +1,33 @@
+// `oriole kick`: ends connections of a client or of a user, at once.
+import { askBroker } from '../admin/control.ts'
+import { type Command, UsageError } from './command.ts'
+import { dataPath } from './data-path.ts'
+import { CommandError } from './fail.ts'
+
+export const command: Command = {
+  summary: 'end the connection of a client, or all of a user',
+  usage: 'CLIENT | --user USER [--data DATA]',
+  details: `
+The client is told why (MQTT 5: 0x98) and may come back: oriole ban keeps somebody out. Sessions and what waits in them
+stay. Exit code 1 when nobody was connected.`,
+  options: {
+    user: { value: 'USER', short: 'u', help: 'all clients of this user' },
+    data: { value: 'DATA', short: 'd', help: 'the data folder of the broker; without it the one of the config' },
+    config: { value: 'FILE', short: 'c', help: 'the config file, when --data is not given' },
+  },
+  positionalsMax: 1,
+
+  async run(input) {
+    const [client] = input.positionals
+    const user = input.text('user')
+    if ((client === undefined) === (user === undefined)) {
+      throw new UsageError('name a client, or a user with --user', 'oriole kick --help')
+    }
+    const path = await dataPath(input.text('data'), input.text('config'))
+    const answer = await askBroker(path, { do: 'kick', ...(user === undefined ? { client } : { user }) })
+    if (answer === undefined) throw new CommandError(`no broker runs on ${path}`)
+    const { ended } = answer as { ended: number }
+    process.stdout.write(`${ended} ${ended === 1 ? 'connection' : 'connections'} ended\n`)
+    return ended > 0 ? 0 : 1
+  },
+}

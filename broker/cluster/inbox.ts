@@ -10,6 +10,8 @@ import type { Meeting, Member } from './meeting.ts'
 import { applyRetained } from './retained.ts'
 import { decodeEntry, type ItemEntry, type MessagesEntry, progressText } from './stream-entry.ts'
 
+/** How often the senders are told: each time costs Redis two commands, and nobody waits for it. */
+const tellEveryMs = 20
 const readEntries = 64
 const blockMs = 5_000
 const retryMs = 200
@@ -57,6 +59,8 @@ export class Inbox {
   #round = 0
   #failed = false
   #telling = false
+  #toldAt = 0
+  #tellTimer: NodeJS.Timeout | undefined
   readonly #toTell = new Set<number>()
   #trimTo: string | undefined
   #reader: Redis | undefined
@@ -90,6 +94,7 @@ export class Inbox {
 
   async stop(): Promise<void> {
     this.#stopped = true
+    clearTimeout(this.#tellTimer)
     this.#reader?.disconnect()
     this.#wake()
     await this.#reading
@@ -262,6 +267,15 @@ export class Inbox {
     const { meeting } = this.#parts
     const trimTo = this.#trimTo
     if (this.#telling || !meeting.isUp || (trimTo === undefined && this.#toTell.size === 0)) return
+    const now = performance.now()
+    if (now - this.#toldAt < tellEveryMs) {
+      this.#tellTimer ??= setTimeout(() => {
+        this.#tellTimer = undefined
+        if (!this.#stopped) this.#tell()
+      }, tellEveryMs)
+      return
+    }
+    this.#toldAt = now
     this.#telling = true
     this.#trimTo = undefined
     const pipeline = meeting.redis.pipeline()

@@ -20,7 +20,7 @@ export interface ClusterLatencyReport {
 }
 
 export async function clusterLatencyRun(t: Cleanup, options: ClusterLatencyOptions): Promise<ClusterLatencyReport[]> {
-  const cluster = await startCluster(t, { nodes: ['one', 'two'] })
+  const cluster = await startCluster(t, { nodes: ['one', 'two'], isDirect: true })
   return cluster.during(measure(t, cluster, options))
 }
 

@@ -14,6 +14,8 @@ export interface ClusterOptions {
   readonly settings?: string
   /** Without any, a killed Redis comes back empty. */
   readonly redisArguments?: readonly string[]
+  /** Nothing stands between the nodes and Redis; what is measured is not the proxy. */
+  readonly isDirect?: boolean
   /** Fields of `limits:` in YAML. */
   readonly limits?: string
   /** fsync for each commit; `os` where no process is killed. */
@@ -36,21 +38,29 @@ export class ClusterNode {
   readonly name: string
   readonly port: number
   readonly folder: string
-  /** Between this node and Redis. */
+  /** Between this node and Redis, unless it is direct. */
   readonly redisProxy: RedisProxy
+  readonly #redisPort: number
   readonly #t: Cleanup
   readonly #adminPort: number
   #broker: BrokerProcess | undefined
   #output = ''
   #mayEnd = true
 
-  constructor(t: Cleanup, name: string, folder: string, ports: readonly [number, number], redisProxy: RedisProxy) {
+  constructor(
+    t: Cleanup,
+    name: string,
+    folder: string,
+    ports: readonly [number, number],
+    redis: { readonly proxy: RedisProxy; readonly port: number },
+  ) {
     this.#t = t
     this.name = name
     this.folder = folder
     this.port = ports[0]
     this.#adminPort = ports[1]
-    this.redisProxy = redisProxy
+    this.redisProxy = redis.proxy
+    this.#redisPort = redis.port
   }
 
   get isRunning(): boolean {
@@ -80,7 +90,7 @@ export class ClusterNode {
 
   async writeConfig({ isAlone = false, settings, limits, durability = 'disk' }: ClusterOptions): Promise<void> {
     await mkdir(this.folder, { recursive: true })
-    const url = `redis://127.0.0.1:${this.redisProxy.port}`
+    const url = `redis://127.0.0.1:${this.#redisPort}`
     const cluster = [`name: chaos, key: ${key}, redis: { url: "${url}" }, serverReference: "127.0.0.1:${this.port}"`]
     if (settings !== undefined) cluster.push(settings)
     await writeFile(
@@ -189,7 +199,8 @@ export async function startCluster(t: Cleanup, options: ClusterOptions): Promise
   const nodes: ClusterNode[] = []
   for (const name of options.nodes) {
     const proxy = await startProxy(t, redis.port)
-    const node = new ClusterNode(t, name, join(folder, name), [await freePort(), await freePort()], proxy)
+    const way = { proxy, port: options.isDirect === true ? redis.port : proxy.port }
+    const node = new ClusterNode(t, name, join(folder, name), [await freePort(), await freePort()], way)
     await node.writeConfig(options)
     nodes.push(node)
   }

@@ -5,6 +5,7 @@ import type { Machine } from './machine.ts'
 import type { RowResult } from './measure.ts'
 import { repository } from './places.ts'
 import { sideText, targetText } from './report.ts'
+import type { Row } from './row.ts'
 import { rows } from './rows.ts'
 
 const begin = '<!-- measured: begin (npm run bench -- --write) -->'
@@ -58,7 +59,7 @@ export async function writePage(results: readonly RowResult[], measurement: Meas
 
 function measuredText(results: Results): string {
   const parts: string[] = []
-  for (const issue of [4, 5] as const) {
+  for (const issue of [4, 5, 6] as const) {
     parts.push(`## Issue ${issue}\n`, tableOf(issue, results))
   }
   const others = otherNodes(results)
@@ -67,7 +68,7 @@ function measuredText(results: Results): string {
   return parts.join('\n')
 }
 
-function tableOf(issue: 4 | 5, results: Results): string {
+function tableOf(issue: Row['issue'], results: Results): string {
   return table(
     rows
       .filter((row) => row.issue === issue)

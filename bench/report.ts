@@ -26,6 +26,8 @@ const units: Readonly<Record<Figure, string>> = {
   startS: 's to start',
   peakMB: 'MB resident at most',
   residentMB: 'MB resident',
+  redisCommandsEach: 'commands of Redis for each publish',
+  redisUsEach: 'µs of Redis for each publish',
 }
 
 export function sampleText(row: Row, side: string, round: number, sample: Sample): string {
@@ -76,7 +78,7 @@ export function targetText(result: RowResult, { target, measured, reached }: Tar
 export function wantedText(target: Target): string {
   switch (target.kind) {
     case 'ratio':
-      return `${target.atLeast} x`
+      return `${shown(target.atLeast)} x`
     case 'below':
       return 'below 1 x'
     case 'atLeast':

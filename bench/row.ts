@@ -17,6 +17,8 @@ export type Figure =
   | 'startS'
   | 'peakMB'
   | 'residentMB'
+  | 'redisCommandsEach'
+  | 'redisUsEach'
 
 /** One measurement of one side. */
 export interface Sample {
@@ -49,7 +51,7 @@ export type Target =
 export interface Row {
   /** For `--only`. */
   readonly name: string
-  readonly issue: 4 | 5
+  readonly issue: 4 | 5 | 6
   /** As it stands in the issue's table. */
   readonly work: string
   readonly figure: Figure

@@ -23,6 +23,8 @@ export interface BrokerOptions {
   readonly limits?: Readonly<Record<string, number>>
   /** An existing data folder; without it a new one, gone with the scope. */
   readonly dataFolder?: string
+  /** A node of a cluster that meets at this Redis. */
+  readonly cluster?: { readonly node: string; readonly redisPort: number }
 }
 
 /** Starts a fresh one; it ends with the scope. */

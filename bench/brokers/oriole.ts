@@ -31,6 +31,7 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
       { 'acl-file': { rules: 'acl.yaml' } },
     ],
     log: { format: 'json' },
+    ...(options.cluster === undefined ? {} : clusterOf(options.cluster)),
   }
   // JSON is YAML.
   await writeFile(join(folder, 'oriole.yaml'), JSON.stringify(config))
@@ -55,6 +56,10 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
     collectGarbage: () => collectGarbage(started),
     stop: () => started.stop('SIGTERM'),
   }
+}
+
+function clusterOf({ node, redisPort }: NonNullable<BrokerOptions['cluster']>): object {
+  return { node, cluster: { key: 'of no cluster but that of the bench', redis: { port: redisPort } } }
 }
 
 /** The shipped rules, one for the topics of the bench, one for the row about retained messages. */

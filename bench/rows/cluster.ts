@@ -1,0 +1,100 @@
+// Issue 6: what messages between nodes cost Redis, whatever the number of filters, and what those cost that nobody wants.
+import { setTimeout as wait } from 'node:timers/promises'
+import { connectAsync, type MqttClient } from 'mqtt'
+import { startOriole } from '../brokers/oriole.ts'
+import { type RunningRedis, startRedis } from '../brokers/redis.ts'
+import { password, username } from '../generator.ts'
+import type { Bench, Row, Sample, Side } from '../row.ts'
+import type { Scope } from '../scope.ts'
+
+const perS = 1_000
+/** The default limit of one client. */
+const filtersOfEach = 1_000
+const filtersOfPacket = 100
+
+export const clusterRows: readonly Row[] = [
+  {
+    name: 'redis-cost',
+    issue: 6,
+    work: 'cost for Redis of one QoS 1 publish that another node wants, 1,000 a second; that node holds 10 or 100,000 filters',
+    figure: 'redisUsEach',
+    alsoShown: ['redisCommandsEach'],
+    sides: [costSide('10 filters', 10), costSide('100,000 filters', 100_000)],
+    targets: [{ kind: 'ratio', of: '10 filters', to: '100,000 filters', atLeast: 1 / 1.2 }],
+  },
+  {
+    name: 'redis-nobody',
+    issue: 6,
+    work: 'commands of Redis for one QoS 1 publish that nobody on another node wants, with 100,000 filters there',
+    figure: 'redisCommandsEach',
+    sides: [costSide('nobody wants it', 100_000, false)],
+    targets: [{ kind: 'atMost', of: 'nobody wants it', value: 0 }],
+  },
+]
+
+function costSide(name: string, filters: number, isWanted = true): Side {
+  return { name, measure: (bench, scope) => measure(bench, scope, filters, isWanted) }
+}
+
+async function measure(bench: Bench, scope: Scope, filters: number, isWanted: boolean): Promise<Sample> {
+  const redis = await startRedis(scope)
+  const here = await startOriole(bench, scope, { cluster: { node: 'here', redisPort: redis.port } })
+  const there = await startOriole(bench, scope, { cluster: { node: 'there', redisPort: redis.port } })
+  await holdFilters(scope, there.port, filters)
+  const subscriber = await client(scope, there.port)
+  if (isWanted) await subscriber.subscribeAsync('bench/wanted', { qos: 1 })
+  const publisher = await client(scope, here.port)
+  // Once before: connections and code that were never used cost more.
+  await publish(publisher, perS)
+  await quiet(redis)
+  // What nodes tell each other without any message, for as long as the messages take.
+  await wait(bench.seconds * 1_000)
+  const idle = await redis.cost()
+  const messages = perS * bench.seconds
+  await publish(publisher, messages)
+  await wait(200)
+  const cost = await redis.cost()
+  await Promise.all([here.stop(), there.stop()])
+  return {
+    figures: {
+      redisUsEach: Math.max(0, cost.us - idle.us) / messages,
+      // Frames that tell nothing but "I am here" come once a second, not quite evenly.
+      redisCommandsEach: Math.round((Math.max(0, cost.commands - idle.commands) / messages) * 100) / 100,
+    },
+  }
+}
+
+async function quiet(redis: RunningRedis): Promise<void> {
+  await wait(2_000)
+  await redis.cost()
+}
+
+/** At an even pace; resolves when all are acknowledged. */
+async function publish(publisher: MqttClient, messages: number): Promise<void> {
+  const payload = Buffer.alloc(64, 'x')
+  const acknowledged: Promise<unknown>[] = []
+  const startedAt = performance.now()
+  while (acknowledged.length < messages) {
+    const due = Math.min(messages, ((performance.now() - startedAt) / 1_000) * perS)
+    while (acknowledged.length < due) acknowledged.push(publisher.publishAsync('bench/wanted', payload, { qos: 1 }))
+    await wait(1)
+  }
+  await Promise.all(acknowledged)
+}
+
+async function holdFilters(scope: Scope, port: number, filters: number): Promise<void> {
+  for (let held = 0; held < filters; held += filtersOfEach) {
+    const holder = await client(scope, port)
+    const own = Array.from({ length: Math.min(filtersOfEach, filters - held) }, (_, n) => `bench/f${held + n}/+`)
+    for (let at = 0; at < own.length; at += filtersOfPacket) {
+      await holder.subscribeAsync(own.slice(at, at + filtersOfPacket), { qos: 1 })
+    }
+  }
+}
+
+async function client(scope: Scope, port: number): Promise<MqttClient> {
+  const options = { username, password, reconnectPeriod: 0, clean: true }
+  const connected = await connectAsync(`mqtt://127.0.0.1:${port}`, options)
+  scope.after(() => connected.end(true))
+  return connected
+}

@@ -31,10 +31,13 @@ import type { DiskStore } from './store/backup.ts'
 import { createLevelStore } from './store/level.ts'
 import { createMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
+import { configOfWorker } from './workers.ts'
 
 export interface StartOptions {
   readonly configPath: string
   readonly env: Environment
+  /** One of several on this machine, counted from 1. */
+  readonly worker?: number
   /** Instead of the one of the config. */
   readonly log?: Logger
 }
@@ -61,9 +64,15 @@ export async function startOriole(options: StartOptions): Promise<Running> {
   }
 }
 
-async function readConfig({ configPath, env }: StartOptions): Promise<{ config: Config; file: YamlFile<Config> }> {
+async function readConfig({
+  configPath,
+  env,
+  worker,
+}: StartOptions): Promise<{ config: Config; file: YamlFile<Config> }> {
   const { config, file } = await loadConfig(resolve(configPath), env)
-  if (config !== undefined && file !== undefined) return { config, file }
+  if (config !== undefined && file !== undefined) {
+    return { config: worker === undefined ? config : configOfWorker(config, worker), file }
+  }
   // What is wrong elsewhere is told at the same time, not at the next start.
   const problems = await checkAll(resolve(configPath), env)
   throw new OrioleError('ORI_CONFIG_INVALID', problems.map(formatProblem).join('\n'), { cause: problems })

@@ -80,7 +80,8 @@ async function listen(server: Server, path: string): Promise<void> {
   await rm(path, { force: true })
   await new Promise<void>((listening, failed) => {
     server.once('error', failed)
-    server.listen(path, listening)
+    // Of workers behind one port each has its own.
+    server.listen({ path, exclusive: true }, listening)
     // The file is made within the call above: nobody can have used it before.
     if (server.listening) chmodSync(path, 0o600)
   })

@@ -36,7 +36,8 @@ export async function openAdmin(config: AdminConfig, deps: AdminDeps): Promise<A
   const server = fastify({ forceCloseConnections: true, requestTimeout: requestTimeoutMs, bodyLimit: 64 * 1024 })
   addRoutes(server, deps)
   try {
-    await server.listen({ host, port })
+    // Of workers behind one port each has its own.
+    await server.listen({ host, port, exclusive: true })
   } catch (error) {
     await server.close()
     throw listenError(error, { who: 'admin', setting: 'admin', host, port })

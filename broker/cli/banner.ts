@@ -5,7 +5,12 @@ import type { Listener } from '../listeners/listener.ts'
 import { howToCall, packageVersion } from '../package-root.ts'
 import type { Running } from '../running.ts'
 
-export function bannerText(running: Running): string {
+/** What there is to show of a running broker, or of several behind one port. */
+export type Shown = Pick<Running, 'config' | 'adminUrl' | 'adminPassword' | 'announcements' | 'dataDir'> & {
+  readonly listeners: readonly Pick<Listener, 'name' | 'url' | 'port'>[]
+}
+
+export function bannerText(running: Shown): string {
   const { config, listeners, adminUrl, dataDir, adminPassword, announcements = [] } = running
   const rows: [string, string][] = [
     ...listeners.map(({ name, url }, index): [string, string] => [index === 0 ? 'listens' : '', `${url}  (${name})`]),
@@ -35,7 +40,7 @@ function dataText(config: Config, dataDir: string | undefined): string {
 }
 
 /** Two lines to copy, for the two terminals of a first message. */
-function firstMessage({ config, listeners, adminPassword }: Running): string {
+function firstMessage({ config, listeners, adminPassword }: Shown): string {
   const listener = ['mqtt:', 'ws:', 'mqtts:', 'wss:']
     .map((scheme) => listeners.find(({ url }) => url.startsWith(scheme)))
     .find((found) => found !== undefined)
@@ -55,7 +60,7 @@ A first message, in two other terminals${asks}:
 }
 
 /** Nothing where the defaults of `pub` and `sub` lead to it anyway. */
-function whereOption({ url, port }: Listener): string {
+function whereOption({ url, port }: Pick<Listener, 'url' | 'port'>): string {
   const reachable = url.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1')
   if (reachable === `mqtt://127.0.0.1:${port}`) return port === 1883 ? '' : ` -p ${port}`
   const secure = /^(mqtts|wss):/.test(reachable)

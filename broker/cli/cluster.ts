@@ -30,7 +30,7 @@ forget   takes a node that is away for good out of the cluster. What waited for 
     if (word !== 'status' && word !== 'forget') throw new UsageError('say what: status, or forget NODE', help)
     if (word === 'forget' && node === undefined) throw new UsageError('name the node to forget', help)
     if (word === 'status' && node !== undefined) throw new UsageError(`"${node}" is one argument too many`, help)
-    const path = await dataPath(input.text('data'), input.text('config'))
+    const path = await dataPath(input.text('data'), input.text('config'), { any: true })
     const answer = await askBroker(path, { do: `cluster ${word}`, ...(node === undefined ? {} : { node }) })
     if (answer === undefined) throw new CommandError(`no broker runs on ${path}`)
     if (word === 'forget') {

@@ -56,6 +56,7 @@ function crossCheck(file: RawYamlFile): Problem[] {
     ...clientAuthorities(file, listeners),
     ...openDoors(file, listeners, root.plugins),
     ...adminAddress(file, admin),
+    ...workersNeedCluster(file, root),
   ]
 }
 
@@ -137,6 +138,13 @@ function adminAddress(file: RawYamlFile, admin: Maybe<AdminConfig>): Problem[] {
   if (admin === undefined || !admin.enabled || isLoopback(admin.host)) return []
   const message = `admin.host: ${admin.host} is not loopback; use 127.0.0.1, and reach it from elsewhere through a tunnel or a proxy`
   return [file.problem(['admin', 'host'], 'value', message)]
+}
+
+/** They share messages over its Redis; without it each would be a broker that knows only its own clients. */
+function workersNeedCluster(file: RawYamlFile, { workers, cluster }: Record<string, unknown>): Problem[] {
+  if (cluster !== undefined || !(workers === 'auto' || (typeof workers === 'number' && workers > 1))) return []
+  const message = `workers: ${workers} needs a section cluster: with a Redis, over which the workers share messages; add it, or set workers to 1`
+  return [file.problem(['workers'], 'value', message)]
 }
 
 /** A config of defaults with those listeners and plugins that are right in themselves; places still lead to the file. */

@@ -219,6 +219,10 @@ export const configSchema = z.strictObject({
     .describe('what is kept although nobody waits for it; the first rule that matches a topic counts'),
   plugins: z.array(pluginEntrySchema).default([]).describe('in the order in which they are asked'),
   log: logSchema.prefault({}),
+  workers: z
+    .union([z.literal('auto'), z.int().min(1).max(64)])
+    .default(1)
+    .describe('nodes of a cluster on this machine, behind one port; auto: one for each processor'),
   cluster: clusterSchema.optional().describe('how this node meets others; without it, it runs alone'),
   admin: adminSchema.prefault({}),
 })

@@ -22,7 +22,7 @@ export async function listenOnPath(server: Server, path: string, who: string, se
       server.off('error', reject)
       resolve()
     })
-    server.listen(path)
+    server.listen({ path, exclusive: true })
     // bind() happened within the call above: the file has its mode before anything else runs in this process.
     if (server.listening) chmodSync(path, 0o600)
   }).catch((cause: unknown) => {

@@ -6,7 +6,6 @@ export type RedisHealth = Omit<RedisStatus, 'isUp' | 'problem'>
 
 /** Above it Redis is near the point at which it refuses or throws away. */
 const fullShare = 0.8
-const slowMs = 10
 
 /** Rejects when it does not answer. */
 export async function redisHealth(redis: Redis): Promise<RedisHealth> {
@@ -21,15 +20,11 @@ export async function redisHealth(redis: Redis): Promise<RedisHealth> {
     version: fields.get('redis_version'),
     memoryBytes,
     clients: numberOf(fields.get('connected_clients')),
-    warnings: warningsOf(fields, memoryBytes, latencyMs),
+    warnings: warningsOf(fields, memoryBytes),
   }
 }
 
-function warningsOf(
-  fields: ReadonlyMap<string, string>,
-  memoryBytes: number | undefined,
-  latencyMs: number,
-): readonly string[] {
+function warningsOf(fields: ReadonlyMap<string, string>, memoryBytes: number | undefined): readonly string[] {
   const warnings: string[] = []
   const most = numberOf(fields.get('maxmemory')) ?? 0
   const policy = fields.get('maxmemory_policy')
@@ -43,7 +38,6 @@ function warningsOf(
     warnings.push('Redis cannot write to its disk')
   }
   if (fields.get('role') === 'slave') warnings.push('this is a replica: connect to the master')
-  if (latencyMs > slowMs) warnings.push(`an answer took ${latencyMs} ms`)
   return warnings
 }
 

@@ -51,6 +51,8 @@ export class FileChanges {
   #work: Promise<unknown> = Promise.resolve()
   #queued = false
   #closed = false
+  /** Ends the wait for files that are being written. */
+  #hurry = (): void => {}
 
   constructor(options: FileChangesOptions) {
     this.#options = options
@@ -67,6 +69,7 @@ export class FileChanges {
       this.#closed = true
       clearInterval(poll)
       for (const watcher of watchers) watcher?.close()
+      this.#hurry()
       await this.#work
     }
   }
@@ -136,7 +139,13 @@ export class FileChanges {
       const now = (await Promise.all(touched.map(({ file }) => file.signature()))).join()
       if (touched.length === 0 || this.#closed || look > settleLooks || (look > 0 && now === signatures)) return touched
       signatures = now
-      await new Promise((done) => setTimeout(done, settleMs).unref())
+      await new Promise<void>((done) => {
+        const timer = setTimeout(done, settleMs)
+        this.#hurry = () => {
+          clearTimeout(timer)
+          done()
+        }
+      })
     }
   }
 

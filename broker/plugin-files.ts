@@ -155,9 +155,9 @@ export class WatchedFile<T> implements PluginFile<T> {
 
 export const emptyMessage = 'is empty; write `{}` or `[]` if that is meant'
 
-/** Something that is no comment. */
+/** Something that is no comment, and no sign of YAML for the begin or the end of nothing. */
 export function hasContent(text: string): boolean {
-  return /^[ \t]*[^\s#]/m.test(text)
+  return /^(?!---\s*$|\.\.\.\s*$)[ \t]*[^\s#]/m.test(text)
 }
 
 /** Why this is not read at all. Of what decides who may do what: somebody else could put another in its place. */

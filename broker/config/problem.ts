@@ -20,3 +20,11 @@ export function formatProblem(problem: Problem): string {
 export function comparePlaces(a: Problem, b: Problem): number {
   return a.line - b.line || a.column - b.column
 }
+
+/** A text of somebody else in a message of ours: one line, and nothing that a terminal obeys or an eye misses. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  )
+}

@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Environment } from './env.ts'
-import { comparePlaces, type Problem } from './problem.ts'
+import { comparePlaces, type Problem, printable } from './problem.ts'
 import { checkElement, checkKey } from './schema-problems.ts'
 import { type Part, parseYaml, type YamlDocument } from './yaml-document.ts'
 
@@ -64,7 +64,7 @@ export class EntryReader<T> {
       if (entry.checked !== undefined) known.set(chunk.text, entry)
       if (entry.key !== undefined && seen.has(entry.key)) {
         const message = `the key "${entry.key}" stands here a second time; keep one`
-        problems.push({ file: this.#path, ...lines.place(chunk.offset), message })
+        problems.push({ file: this.#path, ...lines.place(chunk.offset), message: printable(message) })
       }
       if (entry.key !== undefined) seen.add(entry.key)
       keys.push(entry.key)
@@ -78,7 +78,7 @@ export class EntryReader<T> {
     const problem = (path: readonly PropertyKey[], part: Part, message: string): Problem => ({
       file: this.#path,
       ...lines.place(this.#offsetOf(path, part, shape, chunks, keys)),
-      message,
+      message: printable(message),
     })
     const value = problems.length > 0 ? undefined : (assemble(shape, keys, values) as T)
     return {
@@ -101,7 +101,7 @@ export class EntryReader<T> {
   ): Entry | 'unusual' {
     const document = parseYaml(text, this.#env)
     const add = (at: number, message: string) =>
-      void problems.push({ file: this.#path, ...lines.place(offset + at), message })
+      void problems.push({ file: this.#path, ...lines.place(offset + at), message: printable(message) })
     if (document.mistakes.length > 0) {
       for (const mistake of document.mistakes) add(mistake.offset, mistake.message)
       return { key: undefined, checked: undefined }

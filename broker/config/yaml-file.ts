@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises'
 import { TextDecoder } from 'node:util'
 import type { z } from 'zod'
 import type { Environment } from './env.ts'
-import { comparePlaces, type Problem } from './problem.ts'
+import { comparePlaces, type Problem, printable } from './problem.ts'
 import { checkValue } from './schema-problems.ts'
 import { type Part, parseYaml } from './yaml-document.ts'
 
@@ -92,14 +92,14 @@ function rawYaml(path: string, text: string, env: Environment): { file: RawYamlF
     const problems = document.mistakes.map(({ offset, message }) => ({
       file: path,
       ...document.place(offset),
-      message,
+      message: printable(message),
     }))
     return { file: undefined, problems: bounded(problems.sort(comparePlaces)) }
   }
   const problem = (where: readonly PropertyKey[], part: Part, message: string): Problem => ({
     file: path,
     ...document.place(document.offset(where, part)),
-    message,
+    message: printable(message),
   })
   const locate = (where: readonly PropertyKey[]): string => {
     const { line, column } = problem(where, 'value', '')

@@ -22,6 +22,7 @@ export function parseTimes(text: string): TimeWindow | string {
   const hours = /^(\d\d):(\d\d)-(\d\d):(\d\d)$/.exec(words[0] ?? '')
   if (hours !== null) words.shift()
   if ((days === undefined && hours === null) || words.length > 1) return `"${text}" is no time window, ${example}`
+  if (words[0] !== undefined && /^\d/.test(words[0])) return `"${text}" is no time window, ${example}`
   const zone = words[0] === undefined ? undefined : parseZone(words[0])
   if (zone === 'wrong') return `"${words[0]}" is no time zone, such as UTC or Europe/Berlin`
   const [from, to] = hours === null ? [0, dayMinutes] : [minutes(hours[1]!, hours[2]!), minutes(hours[3]!, hours[4]!)]

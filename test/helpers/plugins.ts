@@ -7,7 +7,7 @@ import { type Config, configSchema } from '../../broker/config/schema.ts'
 import { readYamlFile, type YamlFile } from '../../broker/config/yaml-file.ts'
 import { createHooks, type HookRunner } from '../../broker/hooks.ts'
 import type { ClientInfo, Credentials, Identity, PluginBroker, PluginLog } from '../../broker/plugin.ts'
-import { loadPlugins, type PluginDependencies } from '../../broker/plugins.ts'
+import { type LoadedPlugins, loadPlugins, type PluginDependencies } from '../../broker/plugins.ts'
 
 export type Published = Parameters<PluginBroker['publish']>[0]
 
@@ -107,6 +107,7 @@ export interface Loaded {
   readonly asked: string[]
   /** What broker.clients() yields. */
   readonly clients: ClientInfo[]
+  reload: LoadedPlugins['reload']
   stop(): Promise<void>
 }
 
@@ -116,10 +117,10 @@ export async function load(t: TestContext, files: Readonly<Record<string, string
   await writeFiles(folder, files)
   const configFile = await readConfig(folder)
   const noted = notes(folder)
-  const { plugins, stop } = await loadPlugins(configFile.value, configFile, noted.dependencies)
+  const { plugins, reload, stop } = await loadPlugins(configFile.value, configFile, noted.dependencies)
   t.after(stop)
   const hooks = createHooks(plugins, { timeoutMs: 5_000, log: noted.log, onPluginError: () => undefined })
-  return { ...noted, folder, hooks, stop }
+  return { ...noted, folder, hooks, reload, stop }
 }
 
 export function notes(folder: string) {

@@ -7,6 +7,7 @@ import type {
   AccessRule,
   ClientInfo,
   Explanation,
+  FileMistake,
   Identity,
   KnownNames,
   Membership,
@@ -41,17 +42,26 @@ export class AccessBook {
       const access = kept?.access ?? part.plugin.access?.(part.settings, this.#filesOf(part))
       return access === undefined ? [] : [{ part, access }]
     })
-    this.known = { groups: this.#groupsOf(parts) }
+    this.known = { groups: sameSet(this.#groupsOf(parts), before?.known.groups) }
   }
 
   /** What shows only beside the files of the others, in the order of the config. */
   problems(): Problem[] {
     return this.#sources.flatMap(({ part, access }) =>
-      (access.mistakes?.(this.known) ?? []).map(({ setting, path, part: which, message }) => {
+      this.#mistakesOf(access).map(({ setting, path, part: which, message }) => {
         const file = part.files.get(setting)!
         return (this.#versions.get(file)?.file ?? file).problem(path, which, message)
       }),
     )
+  }
+
+  /** Found once for each version of a plugin's files and of the groups. */
+  #mistakesOf(access: Access): readonly FileMistake[] {
+    const found = foundMistakes.get(access)
+    if (found?.known.groups === this.known.groups && found !== undefined) return found.mistakes
+    const mistakes = access.mistakes?.(this.known) ?? []
+    foundMistakes.set(access, { known: this.known, mistakes })
+    return mistakes
   }
 
   get accesses(): readonly Access[] {
@@ -129,4 +139,13 @@ export class AccessBook {
       }),
     )
   }
+}
+
+const foundMistakes = new WeakMap<Access, { readonly known: KnownNames; readonly mistakes: readonly FileMistake[] }>()
+
+/** The one of before, when it holds the same. */
+function sameSet(now: ReadonlySet<string> | undefined, before: ReadonlySet<string> | undefined) {
+  if (now === undefined || before === undefined || now.size !== before.size) return now
+  for (const name of now) if (!before.has(name)) return now
+  return before
 }

@@ -93,11 +93,15 @@ function text({ action, shown, conditions }: Right): string {
 /** The rules of one version that the other has not. */
 function rulesWithout(one: AccessBook, other: AccessBook): AccessRule[] {
   if (one.rules() === other.rules()) return []
+  // Nearly all of them are the same objects in both.
+  const mine = new Set(one.rules())
+  const others = new Set(other.rules())
   const left = new Map<string, number>()
-  for (const { text } of other.rules()) left.set(text, (left.get(text) ?? 0) + 1)
-  return one.rules().filter(({ text }) => {
-    const count = left.get(text) ?? 0
-    left.set(text, count - 1)
+  for (const rule of other.rules()) if (!mine.has(rule)) left.set(rule.text, (left.get(rule.text) ?? 0) + 1)
+  return one.rules().filter((rule) => {
+    if (others.has(rule)) return false
+    const count = left.get(rule.text) ?? 0
+    left.set(rule.text, count - 1)
     return count <= 0
   })
 }

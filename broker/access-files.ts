@@ -1,4 +1,5 @@
 // The files of all plugins, and what they say about users and rights: in a broker that follows them, and without one.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { AccessBook, type AccessPart } from './access-book.ts'
 import { differences } from './access-differences.ts'
 import type { LiveClient } from './engine/engine.ts'
@@ -40,7 +41,14 @@ export async function watchFiles(prepared: readonly AccessPart[], { log, logOf, 
   const changes = new FileChanges({
     files: owned,
     log,
-    check: (versions) => consider(versions).problems(),
+    check: async (versions) => {
+      const book = consider(versions)
+      // With thousands of rules each of the steps takes a while; others have their turn in between.
+      await nextTurn()
+      const problems = book.problems()
+      await nextTurn()
+      return problems
+    },
     compare: async (versions) => differences(access, consider(versions), broker.liveClients()),
     taken: async (versions) => {
       access = consider(versions)

@@ -26,7 +26,7 @@ export interface FileChangesOptions {
   readonly files: readonly OwnedFile[]
   readonly log: PluginLog
   /** What is wrong with these versions beside all other files as they are. Asked for good versions only. */
-  check(versions: Versions): readonly Problem[]
+  check(versions: Versions): Promise<readonly Problem[]>
   /** What these versions change, one line for each; asked before they are in use. */
   compare(versions: Versions): Promise<readonly string[]>
   /** They are in use now; the plugins were told. */
@@ -86,7 +86,7 @@ export class FileChanges {
       const version = await file.read()
       if (version.digest !== file.digest) versions.set(file, version)
     }
-    const problems = this.#problemsOf(versions)
+    const problems = await this.#problemsOf(versions)
     const files = [...versions.keys()].map(({ path }) => path)
     return { problems, files, changes: problems.length > 0 ? [] : await this.#options.compare(versions) }
   }
@@ -164,7 +164,7 @@ export class FileChanges {
       this.#waiting = new Set()
     }
     if (versions.size === 0) return { problems: [], files: [], changes: [] }
-    const problems = this.#problemsOf(versions)
+    const problems = await this.#problemsOf(versions)
     if (problems.length === 0) return this.#take(versions)
     this.#waiting = new Set(versions.keys())
     this.#tellBroken(versions, problems)
@@ -191,7 +191,7 @@ export class FileChanges {
     return { problems: [], files: tell.map(({ file }) => file.path), changes }
   }
 
-  #problemsOf(versions: Versions): readonly Problem[] {
+  async #problemsOf(versions: Versions): Promise<readonly Problem[]> {
     const problems = [...versions].flatMap(([file, version]) => {
       if (version.file === undefined) return version.problems
       return hasContent(version.text ?? '') || !hasContent(file.text) ? [] : [emptied(file)]

@@ -97,7 +97,9 @@ export class WatchedFile<T> implements PluginFile<T> {
     const content = await readText(this.path, 'read' in this.#schema ? this.#schema.maxBytes : yamlMaxBytes)
     if ('message' in content) return this.#unreadable(content.message)
     if (this.#options.filled && !hasContent(content.text)) return this.#unreadable(emptyMessage)
-    return { ...(await this.readText(content.text)), text: content.text, digest: digestOf(content.text) }
+    const digest = digestOf(content.text)
+    if (digest === this.#inUse?.digest) return this.#inUse
+    return { ...(await this.readText(content.text)), text: content.text, digest }
   }
 
   /** What this text would be as the content of the file. */

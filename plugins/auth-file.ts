@@ -27,9 +27,9 @@ export default definePlugin({
   files: { users: usersSchema },
   secretFiles: ['users'],
   access: ({ admin }, { users }) => {
-    const known = new Map(usersOf(users.value))
-    if (admin && !known.has(adminName)) known.set(adminName, { hash: '', disabled: false, identity: adminIdentity })
-    return accessOfUsers(known, users)
+    const known = usersOf(users.value)
+    const ownAdmin = { hash: '', disabled: false, identity: adminIdentity }
+    return accessOfUsers(admin && !known.has(adminName) ? new Map([...known, [adminName, ownAdmin]]) : known, users)
   },
 
   async setup(broker, { admin }, { users: file }) {

@@ -3,6 +3,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Environment } from './env.ts'
+import { type PlainEntry, readPlainEntry } from './plain-entry.ts'
 import { comparePlaces, type Problem, printable } from './problem.ts'
 import { checkElement, checkKey } from './schema-problems.ts'
 import { type Part, parseYaml, type YamlDocument } from './yaml-document.ts'
@@ -49,18 +50,20 @@ export class EntryReader<T> {
    */
   async read(text: string): Promise<ReadEntries<T> | undefined> {
     const shape = this.#shape
-    const chunks = shape === undefined ? undefined : split(text, shape.kind)
-    if (shape === undefined || chunks === undefined) return undefined
+    if (shape === undefined || text.includes('\r')) return undefined
     const lines = new Lines(text)
+    const chunks: Chunk[] = []
     const known = new Map<string, Entry>()
     const problems: Problem[] = []
     const keys: (string | undefined)[] = []
     const values: unknown[] = []
     const seen = new Set<string>()
     let turn = performance.now()
-    for (const [index, chunk] of chunks.entries()) {
-      const entry = this.#known.get(chunk.text) ?? this.#readEntry(shape, chunk, index, lines, problems)
+    for (const chunk of chunksOf(text, shape.kind)) {
+      if (chunk === 'unusual') return undefined
+      const entry = this.#known.get(chunk.text) ?? this.#readEntry(shape, chunk, chunks.length, lines, problems)
       if (entry === 'unusual') return undefined
+      chunks.push(chunk)
       if (entry.checked !== undefined) known.set(chunk.text, entry)
       if (entry.key !== undefined && seen.has(entry.key)) {
         const message = `the key "${entry.key}" stands here a second time; keep one`
@@ -73,6 +76,7 @@ export class EntryReader<T> {
       await nextTurn()
       turn = performance.now()
     }
+    if (chunks.length === 0) return undefined
     // Kept after a broken version as well: the next one is nearly the same.
     this.#known = known
     const problem = (path: readonly PropertyKey[], part: Part, message: string): Problem => ({
@@ -99,23 +103,25 @@ export class EntryReader<T> {
     lines: Lines,
     problems: Problem[],
   ): Entry | 'unusual' {
-    const document = parseYaml(text, this.#env)
+    if (anchors.test(text)) return 'unusual'
+    const plain = readPlainEntry(text, shape.kind)
+    const document = plain === undefined ? parseYaml(text, this.#env) : undefined
     const add = (at: number, message: string) =>
       void problems.push({ file: this.#path, ...lines.place(offset + at), message: printable(message) })
-    if (document.mistakes.length > 0) {
+    if (document !== undefined && document.mistakes.length > 0) {
       for (const mistake of document.mistakes) add(mistake.offset, mistake.message)
       return { key: undefined, checked: undefined }
     }
-    const found = onlyEntry(document, shape.kind)
+    const found = plain ?? onlyEntry(document!, shape.kind)
     if (found === undefined) return 'unusual'
-    const place = found.key ?? index
     const checkedKey = found.key === undefined ? [] : checkKey(shape.keySchema, found.key)
-    const { value, problems: wrong } = checkElement(shape.element, found.value, place)
+    const { value, problems: wrong } = checkElement(shape.element, found.value, found.key ?? index)
+    if (checkedKey.length === 0 && wrong.length === 0) return { key: found.key, checked: { value } }
+    const places = document ?? parseYaml(text, this.#env)
     for (const { path, part, message } of [...checkedKey, ...wrong]) {
-      add(document.offset(inChunk(path, shape.kind), part), message)
+      add(places.offset(inChunk(path, shape.kind), part), message)
     }
-    const isGood = checkedKey.length === 0 && wrong.length === 0
-    return { key: found.key, checked: isGood ? { value } : undefined }
+    return { key: found.key, checked: undefined }
   }
 
   #offsetOf(
@@ -153,36 +159,34 @@ function shapeOf(schema: z.ZodType): Shape | undefined {
 
 /** How a line may not begin: what follows is more than entries, or may reach over several of them. */
 const unusualStart = /^(?:---|\.\.\.|[%?:{}[\],|>!&*@`\t]|"(?![^"\\]*":(?:\s|$))|'(?![^']*':(?:\s|$)))/
+const mayBeUnusual = /[^A-Za-z0-9_]/
 /** Anchors and aliases may reach from one entry into another. As text they stand in quotes. */
 const anchors = /(?:^|[\s[{,:-])[&*!](?!["'\s])/m
 
-/** Undefined: not simply one entry below the other. Nothing but comments is such a text, too. */
-function split(text: string, kind: Shape['kind']): Chunk[] | undefined {
-  if (anchors.test(text) || text.includes('\r')) return undefined
-  const chunks: Chunk[] = []
+/** One after the other, so that a long file is cut while others have their turn. None where there is only comment. */
+function* chunksOf(text: string, kind: Shape['kind']): Generator<Chunk | 'unusual'> {
   let begin = -1
   for (let at = 0; at < text.length; ) {
     const end = text.indexOf('\n', at)
     const next = end === -1 ? text.length : end + 1
     const first = text[at]!
-    if (first === ' ' && begin < 0 && !/^ *(?:#|$)/.test(text.slice(at, next).trimEnd())) return undefined
+    if (first === ' ' && begin < 0 && !/^ *(?:#|$)/.test(text.slice(at, next).trimEnd())) yield 'unusual'
     if (first !== ' ' && first !== '\n' && first !== '#') {
-      const line = text.slice(at, next)
-      const isItem = /^-(?:\s|$)/.test(line)
-      if (unusualStart.test(line) || isItem !== (kind === 'list')) return undefined
-      if (begin >= 0) chunks.push({ offset: begin, text: text.slice(begin, at) })
+      const isItem = first === '-' && (next === at + 1 || text[at + 1] === ' ' || text[at + 1] === '\n')
+      const isUnusual = mayBeUnusual.test(first) && unusualStart.test(text.slice(at, next))
+      if (isUnusual || isItem !== (kind === 'list')) yield 'unusual'
+      if (begin >= 0) yield { offset: begin, text: text.slice(begin, at) }
       begin = at
     }
     at = next
   }
-  if (begin < 0) return undefined
-  chunks.push({ offset: begin, text: text.slice(begin) })
-  return chunks
+  if (begin >= 0) yield { offset: begin, text: text.slice(begin) }
 }
 
-function onlyEntry(document: YamlDocument, kind: Shape['kind']): { key?: string; value: unknown } | undefined {
+function onlyEntry(document: YamlDocument, kind: Shape['kind']): PlainEntry | undefined {
   const { value } = document
-  if (kind === 'list') return Array.isArray(value) && value.length === 1 ? { value: value[0] } : undefined
+  if (kind === 'list')
+    return Array.isArray(value) && value.length === 1 ? { key: undefined, value: value[0] } : undefined
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
   const [entry, ...more] = Object.entries(value)
   return entry === undefined || more.length > 0 ? undefined : { key: entry[0], value: entry[1] }
@@ -199,13 +203,16 @@ function assemble({ kind }: Shape, keys: readonly (string | undefined)[], values
 
 /** Offsets to lines and columns, from 1. */
 class Lines {
-  readonly #starts = [0]
+  readonly #text: string
+  /** Where each line begins; made when a place is asked for. */
+  #starts: number[] | undefined
 
   constructor(text: string) {
-    for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) this.#starts.push(at + 1)
+    this.#text = text
   }
 
   place(offset: number): { line: number; column: number } {
+    this.#starts ??= startsOf(this.#text)
     let low = 0
     let high = this.#starts.length - 1
     while (low < high) {
@@ -215,4 +222,10 @@ class Lines {
     }
     return { line: low + 1, column: offset - this.#starts[low]! + 1 }
   }
+}
+
+function startsOf(text: string): number[] {
+  const starts = [0]
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) starts.push(at + 1)
+  return starts
 }

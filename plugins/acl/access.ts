@@ -51,16 +51,15 @@ export function accessOf(file: RulesFile, book: RuleBook): Access {
 
 function unknownGroups(file: RulesFile, { groups }: KnownNames): FileMistake[] {
   if (groups === undefined) return []
-  return file.flatMap((entry, index) =>
-    groupsNamedBy(entry, index)
-      .filter(({ group }) => !groups.has(group))
-      .map(({ group, path }) => ({
-        setting: 'rules',
-        path,
-        part: 'value' as const,
-        message: `there is no group "${group}"; add it to the groups, if only as \`${group}: {}\``,
-      })),
-  )
+  const mistakes: FileMistake[] = []
+  for (const [index, entry] of file.entries()) {
+    for (const { group, path } of groupsNamedBy(entry, index)) {
+      if (groups.has(group)) continue
+      const message = `there is no group "${group}"; add it to the groups, if only as \`${group}: {}\``
+      mistakes.push({ setting: 'rules', path, part: 'value', message })
+    }
+  }
+  return mistakes
 }
 
 /** An entry that stayed the same is the same object in the next version. */
@@ -69,14 +68,26 @@ const accessRules = new WeakMap<RuleEntry, AccessRule>()
 function accessRuleOf(entry: RuleEntry): AccessRule {
   const known = accessRules.get(entry)
   if (known !== undefined) return known
-  const rule = readRule(entry, 0, () => '')
-  const conditions = conditionsOf(rule.body)
+  let read: { readonly rule: Rule; readonly conditions: string } | undefined
+  let text: string | undefined
+  // Of thousands of rules a change asks for a few.
   const fresh: AccessRule = {
-    text: JSON.stringify(entry),
-    rightsOf: (identity) => rightsOf(rule, identity, conditions),
+    get text() {
+      text ??= JSON.stringify(entry)
+      return text
+    },
+    rightsOf(identity) {
+      read ??= readAlone(entry)
+      return rightsOf(read.rule, identity, read.conditions)
+    },
   }
   accessRules.set(entry, fresh)
   return fresh
+}
+
+function readAlone(entry: RuleEntry): { readonly rule: Rule; readonly conditions: string } {
+  const rule = readRule(entry, 0, () => '')
+  return { rule, conditions: conditionsOf(rule.body) }
 }
 
 function rightsOf(rule: Rule, identity: Identity, conditions: string): Right[] {

@@ -1,35 +1,45 @@
 // All rules of one version of the file, so arranged that a client is compared only with those that may concern it.
 import type { ClientInfo, Decision } from '../../broker/plugin.ts'
 import { ClientRights } from './client-rights.ts'
+import { anyone, listOf } from './names.ts'
 import { isNow, type Rule, readRule } from './rule.ts'
 import { type RulesFile, rulesSchema } from './rules-file.ts'
 
 export class RuleBook {
-  readonly rules: readonly Rule[]
   /** The answer when no rule fits. */
   readonly noRule: Decision
+  readonly #file: RulesFile
+  readonly #place: (index: number) => string
+  /** By their place in the file; read when they are first asked for, because a change concerns few of them. */
+  readonly #read: (Rule | undefined)[]
   readonly #timed: readonly Rule[]
   /** Rules with time windows came with a login: then each minute may change somebody's rights. */
   #timedLogins = false
-  readonly #byUser = new Map<string, Rule[]>()
-  readonly #byClient = new Map<string, Rule[]>()
-  readonly #byGroup = new Map<string, Rule[]>()
-  readonly #byRole = new Map<string, Rule[]>()
-  readonly #rest: Rule[] = []
+  /** Numbers of rules. */
+  readonly #byUser = new Map<string, number[]>()
+  readonly #byClient = new Map<string, number[]>()
+  readonly #byGroup = new Map<string, number[]>()
+  readonly #byRole = new Map<string, number[]>()
+  readonly #rest: number[] = []
 
   /** `place` tells where rule number `index` stands; `fileName` names the file in the answer when no rule fits. */
   constructor(file: RulesFile, place: (index: number) => string, fileName: string) {
-    this.rules = file.map((entry, index) => readRule(entry, index, place))
+    this.#file = file
+    this.#place = place
+    this.#read = new Array<Rule | undefined>(file.length)
     this.noRule = Object.freeze({ allow: false, because: `${fileName}: no rule allows it` })
-    this.#timed = this.rules.filter(({ when }) => when !== undefined)
-    for (const rule of this.rules) {
-      const { users, clients, groups, roles } = rule
-      if (users !== undefined) putEach(this.#byUser, users, rule)
-      else if (clients !== undefined) putEach(this.#byClient, clients, rule)
-      else if (groups !== undefined) putEach(this.#byGroup, groups, rule)
-      else if (roles !== undefined) putEach(this.#byRole, roles, rule)
-      else this.#rest.push(rule)
+    const timed: number[] = []
+    for (const [index, { allow, deny }] of file.entries()) {
+      const { users, clients, groups, roles, times, since, until } = (allow ?? deny)!
+      if (times !== undefined || since !== undefined || until !== undefined) timed.push(index)
+      const isNamed =
+        putEach(this.#byUser, users, index) ||
+        putEach(this.#byClient, clients, index) ||
+        putEach(this.#byGroup, groups, index) ||
+        putEach(this.#byRole, roles, index)
+      if (!isNamed) this.#rest.push(index)
     }
+    this.#timed = timed.map((index) => this.#rule(index))
   }
 
   rightsOf(client: ClientInfo, atMs: number): ClientRights {
@@ -43,25 +53,33 @@ export class RuleBook {
 
   /** Those of the file, whoever they speak of, and those that came with the login. */
   everyRule(client: ClientInfo): readonly Rule[] {
-    return [...this.rules, ...this.#rulesOfLogin(client)]
+    return [...this.#file.map((_, index) => this.#rule(index)), ...this.#rulesOfLogin(client)]
   }
 
   #rulesOfFile({ id, identity }: ClientInfo): readonly Rule[] {
     const found = new Set(this.#rest)
-    const add = (rules: readonly Rule[] | undefined) => {
-      for (const rule of rules ?? []) found.add(rule)
+    const add = (indexes: readonly number[] | undefined) => {
+      for (const index of indexes ?? []) found.add(index)
     }
     add(this.#byUser.get(identity.username))
     add(this.#byClient.get(id))
     for (const group of identity.groups) add(this.#byGroup.get(group))
     for (const role of identity.roles) add(this.#byRole.get(role))
-    return [...found].sort((a, b) => a.index - b.index)
+    return [...found].sort((a, b) => a - b).map((index) => this.#rule(index))
+  }
+
+  #rule(index: number): Rule {
+    const known = this.#read[index]
+    if (known !== undefined) return known
+    const rule = readRule(this.#file[index]!, index, this.#place)
+    this.#read[index] = rule
+    return rule
   }
 
   /** Throws when they are no rules, so that what is asked is denied. */
   #rulesOfLogin({ identity }: ClientInfo): readonly Rule[] {
     if (identity.rules === undefined) return []
-    const from = this.rules.length
+    const from = this.#file.length
     const place = (index: number) => `rule ${index - from + 1} of the login:`
     const rules = rulesSchema.parse(identity.rules).map((entry, index) => readRule(entry, from + index, place))
     this.#timedLogins ||= rules.some(({ when }) => when !== undefined)
@@ -99,10 +117,14 @@ export function bookOf(file: RulesFile, place: (index: number) => string, fileNa
   return book
 }
 
-function putEach(map: Map<string, Rule[]>, names: ReadonlySet<string>, rule: Rule): void {
+/** False: it speaks of everybody. */
+function putEach(map: Map<string, number[]>, written: string | readonly string[] | undefined, index: number): boolean {
+  const names = listOf(written)
+  if (names.length === 0 || names.includes(anyone)) return false
   for (const name of names) {
     const known = map.get(name)
-    if (known === undefined) map.set(name, [rule])
-    else known.push(rule)
+    if (known === undefined) map.set(name, [index])
+    else if (known.at(-1) !== index) known.push(index)
   }
+  return true
 }

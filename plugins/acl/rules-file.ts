@@ -2,16 +2,7 @@
 import { z } from 'zod'
 import { addressMistake } from './addresses.ts'
 import { filterMistake } from './filters.ts'
-import {
-  anyone,
-  checkedText,
-  clientIdSchema,
-  listOf,
-  nameMistake,
-  nameSchema,
-  oneOrMore,
-  textMistake,
-} from './names.ts'
+import { anyone, checkedText, clientIdSchema, nameMistake, nameSchema, oneOrMore, textMistake } from './names.ts'
 import { placeholderMistake, withoutPlaceholders } from './placeholders.ts'
 import { parseTimes } from './times.ts'
 
@@ -71,11 +62,10 @@ export type RulesFile = readonly RuleEntry[]
 /** The groups that a rule names, each with its path in the file. */
 export function groupsNamedBy(entry: RuleEntry, index: number): { group: string; path: readonly PropertyKey[] }[] {
   const effect = entry.allow === undefined ? 'deny' : 'allow'
-  const written = (entry.allow ?? entry.deny)!.groups
-  return listOf(written).flatMap((group, at) => {
-    if (group === anyone) return []
-    return [{ group, path: [index, effect, 'groups', ...(Array.isArray(written) ? [at] : [])] }]
-  })
+  const written = entry[effect]!.groups
+  if (written === undefined || written === anyone) return []
+  if (typeof written === 'string') return [{ group: written, path: [index, effect, 'groups'] }]
+  return written.flatMap((group, at) => (group === anyone ? [] : [{ group, path: [index, effect, 'groups', at] }]))
 }
 
 function timesMistake(text: string): string | undefined {

@@ -40,14 +40,22 @@ export const usersSchema = z.record(nameSchema, z.union([hashSchema, userSchema]
 export type UsersFile = z.infer<typeof usersSchema>
 
 export function usersOf(file: UsersFile): ReadonlyMap<string, User> {
-  return new Map(
-    Object.entries(file).map(([username, entry]) => {
-      const full = typeof entry === 'string' ? userSchema.parse({ password: entry }) : entry
-      const { password, disabled, groups, roles, attributes } = full
-      return [username, { hash: password, disabled, identity: { username, groups, roles, attributes } }]
-    }),
-  )
+  const known = made.get(file)
+  if (known !== undefined) return known
+  const users = new Map<string, User>()
+  for (const [username, entry] of Object.entries(file)) {
+    const { password, disabled, groups, roles, attributes } =
+      typeof entry === 'string' ? { ...nothingMore, password: entry } : entry
+    users.set(username, { hash: password, disabled, identity: { username, groups, roles, attributes } })
+  }
+  made.set(file, users)
+  return users
 }
+
+/** Plugin and access of one version share them. */
+const made = new WeakMap<UsersFile, ReadonlyMap<string, User>>()
+/** A user of whom only the password is said. */
+const nothingMore = { disabled: false, groups: [], roles: [], attributes: {} }
 
 interface Entry {
   readonly disabled: boolean
@@ -64,7 +72,7 @@ export function accessOfUsers(
     return entry?.disabled === false ? entry : undefined
   }
   return {
-    namedGroups: new Set([...users.values()].flatMap(({ identity }) => identity.groups)),
+    namedGroups: groupsNamedBy(users.values()),
     usernames: () => users.keys(),
     user: (username) => entryOf(username)?.identity,
     origin(username, membership) {
@@ -77,6 +85,12 @@ export function accessOfUsers(
       return [`${username} has the ${list.slice(0, -1)} ${name}: ${basename(file.locate([username, list, at]))}`]
     },
   }
+}
+
+function groupsNamedBy(entries: Iterable<Entry>): ReadonlySet<string> {
+  const groups = new Set<string>()
+  for (const { identity } of entries) for (const group of identity.groups) groups.add(group)
+  return groups
 }
 
 /** Passwords that are tried first by whoever tries: the defaults of other brokers, and those in our own pages. */

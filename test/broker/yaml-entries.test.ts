@@ -23,6 +23,7 @@ const rules = `# Rules.
   allow:
     publish: "d"
 - { deny: { clients: old, publish: [d] } }
+- allow: { "users": ['x', "y$z"], publish: [a/b, "c/#", 'd/+'], qos: [0, 2], retain: false } # plain
 `
 const groups = `family: { members: [alice, bob], admins: [alice] }
 # Others.

@@ -70,7 +70,8 @@ export class NotedLog implements PluginLog {
 /** A folder that is gone after the test. */
 export async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'oriole-plugins-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  // A broker that is stopped after it may still write its last file.
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   return folder
 }
 

@@ -183,7 +183,7 @@ test(
     assert.equal((await stat(path)).mode & 0o777, 0o600)
     assert.ok(!(await readFile(path, 'utf8')).includes(password))
     assert.ok(!JSON.stringify(first.log.lines).includes(password))
-    assert.deepEqual(await readdir(join(first.folder, 'data', 'auth-file')), ['admin.yaml'])
+    assert.deepEqual(await readdir(join(first.folder, 'data', 'auth-file')), ['admin.yaml', 'versions'])
     await first.stop()
 
     const second = await load(t, {}, first.folder)

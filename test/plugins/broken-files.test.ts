@@ -78,7 +78,13 @@ const cases: readonly Case[] = [
   ['a tag', 'acl.yaml', entry('allow: !!js/function { publish: [b] }'), '2:10', /tag/i],
   ['the key __proto__', 'groups.yaml', 'family: {}\n__proto__: { members: [bob] }\n', '2:1', /not allowed/],
   ['two documents', 'acl.yaml', '- allow: { publish: [a] }\n---\n- allow: { publish: ["#"] }\n', '2:1', /document/],
-  ['a variable that is not set', 'acl.yaml', entry('allow: { publish: ["${NOT_SET_HERE}"] }'), '2:22', /NOT_SET_HERE/],
+  [
+    'a variable that is not set',
+    'acl.yaml',
+    entry('allow: { publish: ["\x24{NOT_SET_HERE}"] }'),
+    '2:22',
+    /NOT_SET_HERE/,
+  ],
   // Types and keys
   ['a map instead of a list', 'acl.yaml', 'allow: { publish: [a] }\n', '1:1', /must be a list/],
   ['a list instead of a map', 'groups.yaml', '- family\n', '1:1', /must be a map/],

@@ -35,12 +35,18 @@ function isWildcard(level: string): boolean {
 
 /** Made with what it holds: each client that publishes has such trees, and an empty map is 180 bytes. */
 interface Node<T> {
+  /** By the name of the next level. */
   children: Map<string, Node<T>> | undefined
+  /** The next level is `+`. */
+  plus: Node<T> | undefined
+  /** Of the filters that go on with `#`. */
+  hash: T[] | undefined
+  /** Of the filters that end here. */
   values: T[] | undefined
 }
 
 function makeNode<T>(): Node<T> {
-  return { children: undefined, values: undefined }
+  return { children: undefined, plus: undefined, hash: undefined, values: undefined }
 }
 
 /** Values under filters; finds all whose filter matches a topic in one walk. */
@@ -58,17 +64,13 @@ export class MatchTree<T> {
     const levels = filter.split('/')
     this.#depth = Math.max(this.#depth, levels.length)
     for (const level of levels) {
-      node.children ??= new Map()
-      let next = node.children.get(level)
-      if (next === undefined) {
-        next = makeNode()
-        node.children.set(level, next)
+      if (level === '#') {
+        node.hash = added(node.hash, value)
+        return
       }
-      node = next
+      node = level === '+' ? plusOf(node) : childOf(node, level)
     }
-    // An array that is pushed into has room for 17.
-    if (node.values === undefined) node.values = [value]
-    else node.values.push(value)
+    node.values = added(node.values, value)
   }
 
   /** In no particular order. */
@@ -78,7 +80,7 @@ export class MatchTree<T> {
 
   matchLevels(levels: readonly string[]): T[] {
     const found: T[] = []
-    if (this.#root.children !== undefined) collect(this.#root, levels, 0, found)
+    collect(this.#root, levels, 0, found)
     return found
   }
 
@@ -91,31 +93,50 @@ export class MatchTree<T> {
   }
 }
 
+function childOf<T>(node: Node<T>, level: string): Node<T> {
+  node.children ??= new Map()
+  let child = node.children.get(level)
+  if (child === undefined) {
+    child = makeNode()
+    node.children.set(level, child)
+  }
+  return child
+}
+
+function plusOf<T>(node: Node<T>): Node<T> {
+  node.plus ??= makeNode()
+  return node.plus
+}
+
+/** An array that is pushed into has room for 17. */
+function added<T>(values: T[] | undefined, value: T): T[] {
+  if (values === undefined) return [value]
+  values.push(value)
+  return values
+}
+
 function collect<T>(node: Node<T>, levels: readonly string[], at: number, found: T[]): void {
   const level = levels[at]
   const wildcards = at > 0 || !level!.startsWith('$')
-  const hash = wildcards ? node.children?.get('#') : undefined
-  if (hash?.values !== undefined) found.push(...hash.values)
+  if (wildcards && node.hash !== undefined) found.push(...node.hash)
   if (level === undefined) {
     if (node.values !== undefined) found.push(...node.values)
     return
   }
   const exact = node.children?.get(level)
   if (exact !== undefined) collect(exact, levels, at + 1, found)
-  const plus = wildcards ? node.children?.get('+') : undefined
-  if (plus !== undefined) collect(plus, levels, at + 1, found)
+  if (wildcards && node.plus !== undefined) collect(node.plus, levels, at + 1, found)
 }
 
 /** As `collect`, up to the first one. */
 function reaches(node: Node<unknown>, levels: readonly string[], at: number): boolean {
-  const { children } = node
   const level = levels[at]
-  if (children === undefined) return level === undefined && node.values !== undefined
-  const wildcards = at > 0 || !level!.startsWith('$')
-  if (wildcards && children.has('#')) return true
+  const wildcards = at > 0 || level!.charCodeAt(0) !== dollar
+  if (wildcards && node.hash !== undefined) return true
   if (level === undefined) return node.values !== undefined
-  const exact = children.get(level)
+  const exact = node.children?.get(level)
   if (exact !== undefined && reaches(exact, levels, at + 1)) return true
-  const plus = wildcards ? children.get('+') : undefined
-  return plus !== undefined && reaches(plus, levels, at + 1)
+  return wildcards && node.plus !== undefined && reaches(node.plus, levels, at + 1)
 }
+
+const dollar = 0x24

@@ -46,6 +46,14 @@ function isWithin(inner: Int32Array, outer: Int32Array): boolean {
   return true
 }
 
+function overlap(one: Int32Array, other: Int32Array): boolean {
+  for (let word = 0; word < words; word++) if ((one[word]! & other[word]!) !== 0) return true
+  return false
+}
+
+/** Which filters share a topic. */
+const meets = matched.map((one) => Uint8Array.from(matched, (other) => Number(overlap(one, other))))
+
 function union(one: Int32Array, other: Int32Array): Int32Array {
   return one.map((bits, word) => bits | other[word]!)
 }
@@ -78,12 +86,16 @@ test('acl covering: two allowed filters together cover exactly what brute force 
       const allowed = union(matched[one]!, matched[other]!)
       const needed = witnessesOf[tree.depth]!
       for (let wanted = 0; wanted < filters.length; wanted++) {
+        // One that shares no topic with one of the two is covered by the other or not at all, which the next test asks of
+        // all: of those, every eighth is asked.
+        const meetsBoth = meets[one]![wanted] === 1 && meets[other]![wanted] === 1
+        if (!meetsBoth && ((one + other + wanted) & 7) !== 0) continue
+        asked += 1
         const covered = needed[wanted]!.every((topic) => tree.matchesLevels(topic))
         if (covered !== isWithin(matched[wanted]!, allowed)) {
           differences.push(`${filters[wanted]} by ${filters[one]} and ${filters[other]}`)
         }
       }
-      asked += filters.length
     }
   }
   t.diagnostic(`${filters.length} filters, ${asked} questions, ${differences.length} differences`)
@@ -141,8 +153,11 @@ test(
     for (const [one, allowed] of filters.entries()) {
       for (const [other, denied] of filters.entries()) {
         if (isRepeated(one, other, { ordered: true })) continue
+        // A deny of other topics changes nothing: of such rules, and of such filters, every sixteenth is asked.
+        if (meets[one]![other] === 0 && (one + other) % 16 !== 0) continue
         const rights = bookOf({ allow: { subscribe: allowed } }, { deny: { subscribe: denied } }).rightsOf(anybody, 0)
         for (const wanted of coveredBy[one]!) {
+          if (meets[wanted]![other] === 0 && ((one + other + wanted) & 15) !== 0) continue
           const filter = filters[wanted]!
           const { allow, withhold } = rights.subscribe(filter, 1)
           const wrong = differenceOf(matched[wanted]!, matched[other]!, allow, withhold)

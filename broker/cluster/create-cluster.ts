@@ -11,6 +11,7 @@ import { createMeeting, type RunningMeeting } from './redis-meeting.ts'
 import { RedisMoves } from './redis-moves.ts'
 import { RedisRouting } from './redis-routing.ts'
 import { RedisWills } from './redis-wills.ts'
+import { RetainedCatchUp } from './retained-catch-up.ts'
 
 export interface ClusterParts {
   readonly node: string
@@ -31,6 +32,7 @@ export function createCluster({ node, version, config, store, recovered, counts,
   const moves = new RedisMoves(log)
   const wills = new RedisWills(log)
   let meeting: RunningMeeting | undefined
+  let catchUp: RetainedCatchUp | undefined
   return {
     routing,
     operations,
@@ -50,17 +52,20 @@ export function createCluster({ node, version, config, store, recovered, counts,
           const onFormerAway = (clientId: string, node: string): void => wills.cancel(node, clientId)
           moves.enter({ meeting: early, routing, store, log, onFormerAway }, house)
           wills.enter(early, house)
+          catchUp = new RetainedCatchUp({ meeting: early, routing, store, log }, recovered)
           routing.enter(early, house, recovered)
           operations.enter(early, house)
         },
       })
       await routing.start(house)
+      await catchUp?.start()
       moves.start()
       wills.start()
     },
     async stop() {
       moves.stop()
       wills.stop()
+      catchUp?.stop()
       await routing.stop()
       await meeting?.close()
     },

@@ -24,6 +24,8 @@ export interface Meeting {
   readonly mayBeDead: boolean
   /** Why this node is not with the others although it tried, for `status`: an OrioleError when it was refused. */
   readonly problem: unknown
+  /** How often Redis did not know this node when it came: it was new, had been forgotten, or Redis lost its data. */
+  readonly timesUnknown: number
   readonly bus: Bus
   /** Commands; they reject at once while Redis is away, and after 2 s when it does not answer (it may still obey). */
   readonly redis: Redis

@@ -20,6 +20,7 @@ export class Members {
   /** Named in the log already; at most as many as Redis has of them. */
   #foreign: readonly string[] = []
   #hasJoined = false
+  #timesUnknown = 0
   #renewedAt = Number.NEGATIVE_INFINITY
   /** After Redis was away leases may be missing, until everybody had the time to renew. */
   #trustedFrom = 0
@@ -41,6 +42,10 @@ export class Members {
 
   get mayBeDead(): boolean {
     return performance.now() - this.#renewedAt > mayBeDeadAfterMs
+  }
+
+  get timesUnknown(): number {
+    return this.#timesUnknown
   }
 
   get live(): readonly Member[] {
@@ -73,6 +78,7 @@ export class Members {
     this.#hasJoined = true
     this.#renewedAt = startedAt
     this.#tellForeign(met.foreign)
+    if (met.fresh) this.#timesUnknown += 1
     if (met.fresh && this.#known.size > 0) {
       await this.#lease.restore(redis, this.known)
       this.#log.info({ nodes: this.#known.size }, 'redis lost its data: the nodes are written again')

@@ -141,6 +141,10 @@ class RedisMeeting implements RunningMeeting {
     return this.#members.mayBeDead
   }
 
+  get timesUnknown(): number {
+    return this.#members.timesUnknown
+  }
+
   get problem(): unknown {
     return this.#problem
   }

@@ -11,6 +11,7 @@ import { LiveMessages } from './live-messages.ts'
 import type { Meeting } from './meeting.ts'
 import { OwnInterest } from './own-interest.ts'
 import { RemoteInterest } from './remote-interest.ts'
+import { lostKind } from './retained-catch-up.ts'
 import { Undecided } from './undecided.ts'
 
 /** A start waits no longer for what the other nodes want. */
@@ -230,6 +231,8 @@ export class RedisRouting implements Routing {
       lost: (messages) => {
         this.#counts.clusterOutboxDropped += messages
         this.#log.error({ node, messages }, 'messages for another node were dropped: cluster.outboxMaxBytes is reached')
+        // Retained messages may have been among them.
+        this.send(node, lostKind, nothing).catch(ignore)
       },
       sent: (messages) => {
         this.#counts.clusterSent.stored += messages
@@ -248,5 +251,7 @@ export class RedisRouting implements Routing {
 function isNode(name: string): boolean {
   return /^[A-Za-z0-9_-]+$/.test(name)
 }
+
+const nothing = Buffer.alloc(0)
 
 function ignore(): void {}

@@ -12,6 +12,8 @@ export const clusterKey = 'a key for tests only'
 export interface NodeSettings {
   /** More lines of the config. */
   readonly more?: string
+  /** More fields of `cluster`. */
+  readonly cluster?: string
   /** With the data of a node before it. */
   readonly folder?: string
 }
@@ -34,7 +36,7 @@ listeners: [{ name: tcp, type: tcp, port: 0 }]
 store: { type: level, path: ${join(folder, 'data')}, durability: os }
 admin: { enabled: false }
 plugins: [auth-anonymous, acl-open]
-cluster: { key: "${clusterKey}", redis: { url: "${redis.url}" } }
+cluster: { key: "${clusterKey}", redis: { url: "${redis.url}" }${settings.cluster === undefined ? '' : `, ${settings.cluster}`} }
 ${settings.more ?? ''}
 `
   const broker = await startBroker(t, config, folder)

@@ -33,14 +33,16 @@ test('cluster: a node that is new has the retained messages of the others, also 
   assert.equal(found.get('large/7'), large)
 })
 
-test('cluster: retained messages that fell off the outbox for a node that was away are made up for', { timeout }, async (t) => {
+test('cluster: retained messages that fell off the outbox for a node that was away are made up for', {
+  timeout,
+}, async (t) => {
   const redis = await startRedis(t)
   const a = await startNode(t, 'a', redis, { cluster: 'outboxMaxBytes: 1048576' })
   const b = await startNode(t, 'b', redis)
   await b.stop()
   const sender = await connectClient(t, a.url())
   for (let index = 0; index < 40; index += 1) {
-    await sender.client.publishAsync(`state/${index}`, 'x'.repeat(50_000), { qos: 1, retain: true })
+    await sender.client.publishAsync(`state/${index}`, 'x'.repeat(200_000), { qos: 1, retain: true })
   }
   const again = await startNode(t, 'b', redis, { folder: b.folder })
   const late = await connectClient(t, again.url())

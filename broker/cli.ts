@@ -19,6 +19,7 @@ const commands = {
   reload: () => import('./cli/reload.ts'),
   kick: () => import('./cli/kick.ts'),
   ban: () => import('./cli/ban.ts'),
+  import: () => import('./cli/import.ts'),
   passwd: () => import('./cli/passwd.ts'),
   pub: () => import('./cli/pub.ts'),
   sub: () => import('./cli/sub.ts'),

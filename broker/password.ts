@@ -1,5 +1,6 @@
 // Passwords: scrypt hashes with their parameters inside, made and checked a few at a time; and tokens, which need none.
 import { createHash, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
+import { parseMosquittoHash, verifyMosquitto } from './mosquitto-hash.ts'
 
 /** OWASP's floor for a login that happens often; about 40 ms. Raise it, and old hashes are reported as outdated. */
 const current = { N: 16_384, r: 8, p: 1 } as const
@@ -50,6 +51,11 @@ function digest(bytes: Buffer): Buffer {
 /** In constant time. A hash that is malformed or asks for too much is not ok. `outdated`: hash again and keep that. */
 export async function verifyPassword(password: Buffer, hash: string): Promise<{ ok: boolean; outdated: boolean }> {
   if (isTokenHash(hash)) return { ok: verifyToken(password, hash), outdated: false }
+  const imported = parseMosquittoHash(hash)
+  if (imported !== undefined) {
+    const right = await inTurn(() => verifyMosquitto(password, imported))
+    return { ok: right, outdated: right }
+  }
   const parsed = parseHash(hash)
   if (parsed === undefined) return { ok: false, outdated: false }
   const { cost, salt, expected } = parsed
@@ -68,7 +74,7 @@ export async function verifyPassword(password: Buffer, hash: string): Promise<{ 
 
 /** For checking files: whether `verifyPassword` could ever say ok. */
 export function isPasswordHash(text: string): boolean {
-  return isTokenHash(text) || parseHash(text) !== undefined
+  return isTokenHash(text) || parseMosquittoHash(text) !== undefined || parseHash(text) !== undefined
 }
 
 interface Cost {
@@ -90,11 +96,15 @@ let running = 0
 // Bounded by its callers: each waiting hash is a connection before CONNACK, which is cut when its time is over.
 const waiting: (() => void)[] = []
 
-async function derive(password: Buffer, salt: Buffer, length: number, cost: Cost): Promise<Buffer> {
+function derive(password: Buffer, salt: Buffer, length: number, cost: Cost): Promise<Buffer> {
+  return inTurn(() => scryptAsync(password, salt, length, { ...cost, maxmem: 2 * costMax.memoryBytes }))
+}
+
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
   if (running >= runningMax) await new Promise<void>((resolve) => waiting.push(resolve))
   else running++
   try {
-    return await scryptAsync(password, salt, length, { ...cost, maxmem: 2 * costMax.memoryBytes })
+    return await work()
   } finally {
     // The turn is handed on, so that nobody who comes in between can take it.
     const next = waiting.shift()

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type AuthenticateAnswer, type Credentials, definePlugin } from '../broker/plugin.ts'
 import { adminIdentity, adminName, firstAdmin } from './auth/first-admin.ts'
+import { Rehasher } from './auth/rehash.ts'
 import { accessOfUsers, isKnownPassword, type User, usersOf, usersSchema } from './auth/users.ts'
 import { createVerifier } from './auth/verifier.ts'
 
@@ -34,6 +35,8 @@ export default definePlugin({
 
   async setup(broker, { admin }, { users: file }) {
     const verifier = await createVerifier()
+    const rehasher = new Rehasher(file.path, broker.log)
+    broker.onStop(() => rehasher.stop())
     let users = usersOf(file.value)
     const ownAdmin = admin && !users.has(adminName) ? await firstAdmin(broker) : undefined
     const find = (from: ReadonlyMap<string, User>, username: string) =>
@@ -46,8 +49,9 @@ export default definePlugin({
       // Who has another password must prove it anew; what else changed is asked for by `confirm`, without a disconnect.
       for (const { id, identity } of broker.clients()) {
         const old = find(before, identity.username)
-        if (old !== undefined && find(users, identity.username)?.hash !== old.hash)
-          broker.disconnect(id, 'user changed')
+        const hash = find(users, identity.username)?.hash
+        if (old === undefined || hash === old.hash || (hash !== undefined && rehasher.isOurs(hash))) continue
+        broker.disconnect(id, 'user changed')
       }
       void broker.rightsChanged(({ identity }) => isChanged(identity.username))
     })
@@ -63,7 +67,7 @@ export default definePlugin({
       if (verdict === 'wrong' || user === undefined || current?.hash !== user.hash) return wrong
       if (current.disabled) return disabled
       if (isKnownPassword(username, password.toString())) return wellKnown
-      if (verdict === 'outdated') broker.log.info({ username }, 'password hash is outdated, make a new one')
+      if (verdict === 'outdated') rehasher.replace(username, password, user.hash)
       return { identity: current.identity }
     }
 

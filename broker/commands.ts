@@ -39,7 +39,10 @@ export function createCommands(parts: CommandParts): Readonly<Record<string, Con
       return answer(plugins.access(), asked, parts.clients(), plugins.unasked)
     },
     plan: () => plugins.preview(),
-    reload: () => plugins.reload(),
+    reload: async () => {
+      const [here, others] = await Promise.all([plugins.reload(), cluster?.operations.reloadOthers() ?? []])
+      return { ...here, others }
+    },
     drain: async ({ perS = drainPerS }, signal) => {
       if (typeof perS !== 'number' || !(perS >= 1)) throw wrong('perS')
       const drained = await drain.run(perS, parts.sessions, signal)

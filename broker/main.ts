@@ -115,7 +115,8 @@ async function build(
 
   const clusterLog = log.child({ room: 'cluster' })
   const clusterParts = { node, version: packageVersion(), store, recovered, counts: metrics.counts, log: clusterLog }
-  const cluster = config.cluster && createCluster({ ...clusterParts, config: config.cluster })
+  const reload = () => loaded.reload()
+  const cluster = config.cluster && createCluster({ ...clusterParts, config: config.cluster, reload })
   const bans = await Bans.open(dataDir && join(dataDir, bansFileName))
   metrics.gauge('bans', () => bans.list().length)
   const broker = new Broker({

@@ -8,6 +8,23 @@ export interface ChangeAnswer {
   readonly changes: readonly string[]
 }
 
+/** Of another node of the cluster. */
+export interface OtherNode {
+  readonly node: string
+  readonly outcome: ChangeAnswer | undefined
+  readonly problem: string | undefined
+}
+
+/** One line for each node, and those below it that say what changed there. */
+export function otherText({ node, outcome, problem }: OtherNode): string {
+  if (outcome === undefined) return `node ${node}: not reloaded: ${problem}\n`
+  const lines =
+    outcome.problems.length > 0
+      ? outcome.problems.map(formatProblem)
+      : changeText(outcome, 'is in use', 'nothing changed').trimEnd().split('\n')
+  return lines.map((line) => `node ${node}: ${line}\n`).join('')
+}
+
 /** A broken file: nothing was changed. */
 export function throwProblems({ problems }: ChangeAnswer): void {
   if (problems.length === 0) return

@@ -8,6 +8,8 @@ export interface ClusterOperations {
    * alive or not known, or Redis is away.
    */
   forget(node: string): Promise<Forgotten>
+  /** Every live node reads the files of its plugins now. `outcome` is what `reload` of that node answered. */
+  reloadOthers(): Promise<readonly NodeReload[]>
   readonly isRedisUp: boolean
   /** Why this node is not with the others although Redis answers; undefined: it is, or Redis does not answer. */
   readonly refusal: string | undefined
@@ -18,6 +20,13 @@ export interface ClusterOperations {
   serverReferences(): readonly string[]
   /** Filters of other nodes. */
   readonly filters: number
+}
+
+export interface NodeReload {
+  readonly node: string
+  /** Undefined: it did not answer, and `problem` says why. */
+  readonly outcome: unknown
+  readonly problem: string | undefined
 }
 
 export interface NodeCounts {

@@ -22,11 +22,12 @@ export interface ClusterParts {
   readonly recovered: Recovered
   readonly counts: Counts
   readonly log: PluginLog
+  readonly reload: () => Promise<unknown>
 }
 
-export function createCluster({ node, version, config, store, recovered, counts, log }: ClusterParts): Cluster {
+export function createCluster({ node, version, config, store, recovered, counts, log, reload }: ClusterParts): Cluster {
   const routing = new RedisRouting(store, counts, log)
-  const operations = new Operations({ cluster: config.name, version, store, filters: () => routing.filters })
+  const operations = new Operations({ cluster: config.name, version, store, filters: () => routing.filters, reload })
   const storeId = storeIdOf(store, recovered)
   const known = new KnownNodes(config.name, store, recovered)
   const moves = new RedisMoves(log)

@@ -7,6 +7,7 @@ import type {
   ClusterStatus,
   Forgotten,
   NodeCounts,
+  NodeReload,
   NodeReport,
   NodeStatus,
   OutboxStatus,
@@ -19,6 +20,9 @@ import { redisHealth } from './redis-health.ts'
 /** A node that hangs holds up no answer for longer. */
 const answerMs = 1_000
 const question = 'status'
+const reloadQuestion = 'reload'
+/** Long files are read and compared in slices. */
+const reloadAnswerMs = 10_000
 
 export interface OperationsParts {
   readonly cluster: string
@@ -26,6 +30,8 @@ export interface OperationsParts {
   readonly version: string
   readonly store: Store
   readonly filters: () => number
+  /** The files of this node's plugins are read now. */
+  readonly reload: () => Promise<unknown>
 }
 
 export class Operations implements ClusterOperations {
@@ -43,6 +49,7 @@ export class Operations implements ClusterOperations {
     this.#meeting = meeting
     this.#house = house
     meeting.bus.answer(question, async () => this.#report(house))
+    meeting.bus.answer(reloadQuestion, () => this.#parts.reload())
   }
 
   async status(): Promise<ClusterStatus> {
@@ -77,6 +84,21 @@ export class Operations implements ClusterOperations {
       refuse(errorText(error))
     }
     return { messages }
+  }
+
+  reloadOthers(): Promise<readonly NodeReload[]> {
+    const meeting = this.#entered()
+    return Promise.all(
+      meeting.known().map(async (member) => {
+        const { node } = member
+        try {
+          const outcome = await meeting.bus.ask(member, reloadQuestion, null, reloadAnswerMs)
+          return { node, outcome, problem: undefined }
+        } catch (error) {
+          return { node, outcome: undefined, problem: errorText(error) }
+        }
+      }),
+    )
   }
 
   get isRedisUp(): boolean {

@@ -22,8 +22,13 @@ export async function endings(
       disconnected += 1
       continue
     }
+    const earlier = { ...info, identity: before.user(username) ?? before.identify(proven) }
     const client = { ...info, identity: after.user(username) ?? after.identify(proven) }
-    for (const { filter, qos } of filters()) if (after.maySubscribe(client, filter, qos) === false) ended += 1
+    for (const { filter, qos } of filters()) {
+      if (after.maySubscribe(client, filter, qos) !== false) continue
+      // One that is to end already for an earlier change is not counted again.
+      if (before.maySubscribe(earlier, filter, qos) !== false) ended += 1
+    }
     if (performance.now() - turn < turnMs) continue
     await nextTurn()
     turn = performance.now()

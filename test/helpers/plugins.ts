@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Config, configSchema } from '../../broker/config/schema.ts'
 import { readYamlFile, type YamlFile } from '../../broker/config/yaml-file.ts'
+import type { LiveClient } from '../../broker/engine/engine.ts'
 import { createHooks, type HookRunner } from '../../broker/hooks.ts'
 import type { ClientInfo, Credentials, Identity, PluginBroker, PluginLog } from '../../broker/plugin.ts'
 import { type LoadedPlugins, loadPlugins, type PluginDependencies } from '../../broker/plugins.ts'
@@ -106,6 +107,8 @@ export interface Loaded {
   readonly disconnected: string[]
   /** Client ids whose rights were to be asked again. */
   readonly asked: string[]
+  /** What plans and reloads see of those who are connected. */
+  readonly live: LiveClient[]
   /** What broker.clients() yields. */
   readonly clients: ClientInfo[]
   reload: LoadedPlugins['reload']
@@ -130,6 +133,7 @@ export function notes(folder: string) {
   const announced: string[] = []
   const disconnected: string[] = []
   const asked: string[] = []
+  const live: LiveClient[] = []
   const clients: ClientInfo[] = []
   const dependencies: PluginDependencies = {
     env: {},
@@ -147,10 +151,10 @@ export function notes(folder: string) {
         return { clients: affected.length, asked: 0, ended: 0, disconnected: 0 }
       },
       changeIdentity: () => false,
-      liveClients: () => [],
+      liveClients: () => live,
     },
   }
-  return { log, published, announced, disconnected, asked, clients, dependencies }
+  return { log, published, announced, disconnected, asked, clients, dependencies, live }
 }
 
 export function identityOf(username: string, more: Partial<Identity> = {}): Identity {

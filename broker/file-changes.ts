@@ -173,7 +173,11 @@ export class FileChanges {
 
   async #take(versions: Versions): Promise<ChangeOutcome> {
     const { log, compare, taken } = this.#options
-    const changes = await compare(versions)
+    // Somebody may have to be locked out, whether or not it can be told what that changes.
+    const changes = await compare(versions).catch((error: unknown) => {
+      log.error({ error: errorText(error) }, 'changed files could not be compared')
+      return []
+    })
     if (this.#closed) return { problems: [], files: [], changes: [] }
     for (const change of changes) log.info({ change }, 'rights change')
     // All in one turn: no question is answered by some files of before and some of now.

@@ -96,6 +96,7 @@ export class WatchedFile<T> implements PluginFile<T> {
     if (unfit !== undefined) return this.#unreadable(unfit)
     const content = await readText(this.path, 'read' in this.#schema ? this.#schema.maxBytes : yamlMaxBytes)
     if ('message' in content) return this.#unreadable(content.message)
+    if (content.isMarked) return this.#unreadable('begins with a byte order mark (BOM); save it as UTF-8 without one')
     if (this.#options.filled && !hasContent(content.text)) return this.#unreadable(emptyMessage)
     const digest = digestOf(content.text)
     if (digest === this.#inUse?.digest) return this.#inUse

@@ -108,8 +108,16 @@ function rawYaml(path: string, text: string, env: Environment): { file: RawYamlF
   return { file: { path, value: document.value, locate, problem }, problems: [] }
 }
 
+const byteOrderMark = '\ufeff'
+
+export interface ReadText {
+  readonly text: string
+  /** A byte order mark stood before it. */
+  readonly isMarked: boolean
+}
+
 /** The text of a file of at most `maxBytes`, or in plain words why there is none. Never throws. */
-export async function readText(path: string, maxBytes: number): Promise<{ text: string } | { message: string }> {
+export async function readText(path: string, maxBytes: number): Promise<ReadText | { message: string }> {
   try {
     const handle = await open(path, 'r')
     try {
@@ -127,7 +135,8 @@ export async function readText(path: string, maxBytes: number): Promise<{ text: 
         if (length > maxBytes) return { message: tooLarge(maxBytes) }
         chunks.push(chunk.subarray(0, bytesRead))
       }
-      return { text: new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)) }
+      const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks))
+      return text.startsWith(byteOrderMark) ? { text: text.slice(1), isMarked: true } : { text, isMarked: false }
     } finally {
       await handle.close()
     }

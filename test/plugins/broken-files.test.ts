@@ -38,6 +38,7 @@ const cases: readonly Case[] = [
   ['only spaces', 'acl.yaml', ' \n\n', '1:1', /is empty/],
   ['only comments', 'acl.yaml', '# no rules\n', '1:1', /is empty/],
   ['an empty document', 'acl.yaml', '---\n# nothing\n...\n', '1:1', /is empty/],
+  ['a byte order mark', 'acl.yaml', `\ufeff${good['acl.yaml']}`, '1:1', /byte order mark/],
   ['not UTF-8', 'acl.yaml', Buffer.from([0x2d, 0x20, 0xff, 0xfe]), '1:1', /not UTF-8/],
   ['UTF-16', 'groups.yaml', Buffer.from('\ufefffamily: {}\n', 'utf16le'), '1:1', /not UTF-8/],
   ['100 MB', 'acl.yaml', (path) => truncate(path, 100 * 1024 * 1024), '1:1', /is larger than/],

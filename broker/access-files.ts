@@ -15,17 +15,19 @@ export interface FilesHouse {
   readonly broker: { liveClients(): Iterable<LiveClient> }
   /** Each plugin has a folder of its own name in it. */
   readonly dataDir: string
+  readonly archives: boolean
 }
 
 /** From now on a change of a file is compared, kept and told. */
-export async function watchFiles(prepared: readonly AccessPart[], { log, logOf, broker, dataDir }: FilesHouse) {
+export async function watchFiles(prepared: readonly AccessPart[], house: FilesHouse) {
+  const { log, logOf, broker, dataDir, archives } = house
   const archive = new FileArchive(dataDir)
   const owned = prepared.flatMap(({ plugin, files }) =>
     [...files.values()].map((file) => ({ plugin: plugin.name, file, log: logOf(plugin) })),
   )
   const keep = async (isMeant: (file: AnyFile) => boolean): Promise<void> => {
     for (const { plugin, file } of owned) {
-      if (!isMeant(file)) continue
+      if (!archives || !isMeant(file)) continue
       await archive.keep(plugin, file).catch((error: unknown) => {
         log.warn({ file: file.shownPath, error: errorText(error) }, 'the version in use could not be archived')
       })

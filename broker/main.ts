@@ -100,6 +100,7 @@ async function build(
     env,
     log: log.child({ room: 'plugins' }),
     dataDir: join(dataDir ?? join(file.path, '..', 'data'), 'plugins'),
+    archives: dataDir !== undefined,
     node,
     broker: port,
     announce: port.announce,

@@ -35,6 +35,8 @@ export interface PluginDependencies {
   readonly log: PluginLog
   /** Each plugin gets a folder of its own name in it. */
   readonly dataDir: string
+  /** False: the store is in memory, and no version of a file is kept either. */
+  readonly archives: boolean
   readonly node: string
   /** `publish` may be called from a plugin's setup: it then waits until the broker runs. */
   readonly broker: { liveClients(): Iterable<LiveClient> } & Pick<

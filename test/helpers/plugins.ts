@@ -140,6 +140,7 @@ export function notes(folder: string) {
     log,
     node: 'a',
     dataDir: join(folder, 'data'),
+    archives: true,
     announce: (line) => void announced.push(line),
     broker: {
       publish: async (message) => void published.push(message),

@@ -11,6 +11,8 @@ const filterSchema = z.string().superRefine((filter, context) => {
   if (unknown !== undefined) context.addIssue({ code: 'custom', message: unknown })
   const mistake = filterMistake(withoutPlaceholders(filter)) ?? textMistake(filter)
   if (mistake !== undefined) context.addIssue({ code: 'custom', message: `"${filter}" is no topic filter: ${mistake}` })
+  if (!filter.startsWith('$share/')) return
+  context.addIssue({ code: 'custom', message: 'is asked for without "$share/NAME/"; write the filter behind it' })
 })
 
 /** `admin:GROUP` and `muted:GROUP` are roles as well. */

@@ -99,6 +99,7 @@ const cases: readonly Case[] = [
   ['an empty list of users', 'acl.yaml', entry('allow: { users: [], publish: [b] }'), '2:19', /at least 1/],
   ['a wildcard in the wrong place', 'acl.yaml', entry('allow: { publish: ["b/#/c"] }'), '2:22', /no topic filter/],
   ['an unknown placeholder', 'acl.yaml', entry('allow: { publish: ["b/{usr}"] }'), '2:22', /is not known/],
+  ['a shared subscription', 'acl.yaml', entry('allow: { subscribe: ["$share/x/b"] }'), '2:24', /without "\$share/],
   ['a QoS that there is not', 'acl.yaml', entry('allow: { publish: [b], qos: [3] }'), '2:32', /0, 1 or 2/],
   [
     'an address that is none',

@@ -62,7 +62,7 @@ export class Generator {
     const port = given.has('--port') ? [] : ['--port', String(broker.port)]
     const where = ['--broker-core', String(cores.broker), '--own-core', String(cores.generator)]
     const all = [...port, '--broker-pid', String(broker.pid), ...where, '--password', password, ...login, ...args]
-    return startPinned(scope, this.#program, all, { core: cores.generator, stdin: 'pipe' })
+    return startPinned(scope, this.#program, all, { core: broker.loadCores ?? cores.generator, stdin: 'pipe' })
   }
 }
 

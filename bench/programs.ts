@@ -29,7 +29,8 @@ export async function run(program: string, args: readonly string[], cwd?: string
 }
 
 export interface StartOptions {
-  readonly core: number
+  /** One, or several: `0,1`. */
+  readonly core: number | string
   readonly cwd?: string
   readonly stdin?: 'ignore' | 'pipe'
 }

@@ -28,6 +28,7 @@ const units: Readonly<Record<Figure, string>> = {
   residentMB: 'MB resident',
   redisCommandsEach: 'commands of Redis for each publish',
   redisUsEach: 'µs of Redis for each publish',
+  loadShare: '% of a core for the load',
 }
 
 export function sampleText(row: Row, side: string, round: number, sample: Sample): string {

@@ -19,6 +19,7 @@ export type Figure =
   | 'residentMB'
   | 'redisCommandsEach'
   | 'redisUsEach'
+  | 'loadShare'
 
 /** One measurement of one side. */
 export interface Sample {

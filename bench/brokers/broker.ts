@@ -12,6 +12,8 @@ export interface RunningBroker {
   readonly startedInS?: number
   /** Where its data lies, if it keeps any. */
   readonly dataFolder?: string
+  /** Where the load runs, when it has no core of its own. */
+  readonly loadCores?: string
   /** Of a broker that has a garbage collector. */
   readonly collectGarbage?: () => Promise<void>
   /** In order, so that what it writes at its end is written. */
@@ -25,6 +27,8 @@ export interface BrokerOptions {
   readonly dataFolder?: string
   /** A node of a cluster that meets at this Redis. */
   readonly cluster?: { readonly node: string; readonly redisPort: number }
+  /** On all cores that the bench uses, behind one port; they meet at this Redis. */
+  readonly workers?: { readonly count: number; readonly redisPort: number }
 }
 
 /** Starts a fresh one; it ends with the scope. */

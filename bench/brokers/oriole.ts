@@ -15,6 +15,8 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
   const [port, webSocketPort, tlsPort] = [await freePort(), await freePort(), await freePort()]
   const certificate = await bench.once('certificate', makeCertificate)
   const dataFolder = options.dataFolder ?? join(folder, 'data')
+  const { workers } = options
+  const bothCores = `${cores.broker},${cores.generator}`
   const listeners = [
     { name: 'tcp', type: 'tcp', port },
     { name: 'ws', type: 'ws', port: webSocketPort },
@@ -31,7 +33,8 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
       { 'acl-file': { rules: 'acl.yaml' } },
     ],
     log: { format: 'json' },
-    ...(options.cluster === undefined ? {} : clusterOf(options.cluster)),
+    ...(options.cluster === undefined ? {} : { node: options.cluster.node, ...clusterAt(options.cluster.redisPort) }),
+    ...(workers === undefined ? {} : { workers: workers.count, ...clusterAt(workers.redisPort) }),
   }
   // JSON is YAML.
   await writeFile(join(folder, 'oriole.yaml'), JSON.stringify(config))
@@ -43,8 +46,11 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
     bench.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profiles}`, '--cpu-prof-interval=200']
   const args = [...collectable, ...profiling, commandLine, 'start', '--config', join(folder, 'oriole.yaml')]
   const begin = performance.now()
-  const started = startPinned(scope, bench.node, args, { core: cores.broker, cwd: folder })
-  await started.printed(/"msg":"ready"/, 300_000)
+  const started = startPinned(scope, bench.node, args, {
+    core: workers === undefined ? cores.broker : bothCores,
+    cwd: folder,
+  })
+  await started.printed((workers?.count ?? 1) > 1 ? /"msg":"workers ready"/ : /"msg":"ready"/, 300_000)
   const startedInS = (performance.now() - begin) / 1_000
   return {
     startedInS,
@@ -53,13 +59,14 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
     webSocketPort,
     tlsPort,
     dataFolder,
+    ...(workers === undefined ? {} : { loadCores: bothCores }),
     collectGarbage: () => collectGarbage(started),
     stop: () => started.stop('SIGTERM'),
   }
 }
 
-function clusterOf({ node, redisPort }: NonNullable<BrokerOptions['cluster']>): object {
-  return { node, cluster: { key: 'of no cluster but that of the bench', redis: { port: redisPort } } }
+function clusterAt(redisPort: number): object {
+  return { cluster: { key: 'of no cluster but that of the bench', redis: { port: redisPort } } }
 }
 
 /** The shipped rules, one for the topics of the bench, one for the row about retained messages. */

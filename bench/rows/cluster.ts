@@ -30,7 +30,41 @@ export const clusterRows: readonly Row[] = [
     sides: [costSide('nobody wants it', 100_000, false)],
     targets: [{ kind: 'atMost', of: 'nobody wants it', value: 0 }],
   },
+  workersRow('workers', '50 pairs, QoS 0, both ends on the same worker', ['--publishers', '50', '--qos', '0'], 1.6),
+  workersRow(
+    'workers-qos1',
+    '50 pairs, QoS 1, both ends on the same worker',
+    ['--publishers', '50', '--qos', '1'],
+    1.6,
+  ),
+  // An odd number: whoever connects as the 52nd has its publisher on the other worker.
+  workersRow('workers-across', '51 pairs, QoS 0, the ends on two workers', ['--publishers', '51', '--qos', '0']),
 ]
+
+/** Brokers, Redis and load share two cores: what the load takes, two workers miss, and its share is shown. */
+function workersRow(name: string, work: string, load: readonly string[], atLeast?: number): Row {
+  const side = (sideName: string, count: number): Side => ({
+    name: sideName,
+    async measure(bench, scope) {
+      const redis = await startRedis(scope)
+      const broker = await startOriole(bench, scope, { workers: { count, redisPort: redis.port } })
+      const args = ['--mode', 'pair', ...load, '--seconds', String(bench.seconds)]
+      const { figures, generatorShare } = await bench.generator.load(scope, broker, args)
+      await broker.stop()
+      const loadShare = generatorShare === undefined ? {} : { loadShare: generatorShare * 100 }
+      return { figures: { ...figures, ...loadShare } }
+    },
+  })
+  return {
+    name,
+    issue: 6,
+    work: `${work}: one worker and two, on two cores with the load and Redis`,
+    figure: 'deliveredPerS',
+    alsoShown: ['loadShare'],
+    sides: [side('one worker', 1), side('two workers', 2)],
+    targets: atLeast === undefined ? [] : [{ kind: 'ratio', of: 'two workers', to: 'one worker', atLeast }],
+  }
+}
 
 function costSide(name: string, filters: number, isWanted = true): Side {
   return { name, measure: (bench, scope) => measure(bench, scope, filters, isWanted) }

@@ -44,7 +44,15 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
 
   const profiling =
     bench.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profiles}`, '--cpu-prof-interval=200']
-  const args = [...collectable, ...profiling, commandLine, 'start', '--config', join(folder, 'oriole.yaml')]
+  // Workers count the inspector's port up from that of the supervisor, and from none they cannot.
+  const args = [
+    ...(workers === undefined ? collectable : []),
+    ...profiling,
+    commandLine,
+    'start',
+    '--config',
+    join(folder, 'oriole.yaml'),
+  ]
   const begin = performance.now()
   const started = startPinned(scope, bench.node, args, {
     core: workers === undefined ? cores.broker : bothCores,

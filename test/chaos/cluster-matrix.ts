@@ -158,6 +158,8 @@ class Performance {
 
   async #subscribe(): Promise<void> {
     await this.#subscriber!.subscribe(this.#pair.filters)
+    // Its retained messages are those of now, not of the next publish.
+    await this.#subscriber!.ping()
   }
 
   async #leave(): Promise<void> {

@@ -21,6 +21,7 @@ const commands = {
   ban: () => import('./cli/ban.ts'),
   import: () => import('./cli/import.ts'),
   passwd: () => import('./cli/passwd.ts'),
+  device: () => import('./cli/device.ts'),
   pub: () => import('./cli/pub.ts'),
   sub: () => import('./cli/sub.ts'),
 } satisfies Record<string, () => Promise<{ command: Command }>>

@@ -1,6 +1,7 @@
-// auth-file: usernames and password hashes from one YAML file.
+// auth-file: usernames and password hashes from one YAML file, and tokens of devices from another.
 import { z } from 'zod'
 import { type AuthenticateAnswer, type Credentials, definePlugin } from '../broker/plugin.ts'
+import { type Devices, devicesFile, userOfDevice } from './auth/devices.ts'
 import { adminIdentity, adminName, firstAdmin } from './auth/first-admin.ts'
 import { Rehasher } from './auth/rehash.ts'
 import { accessOfUsers, isKnownPassword, type User, usersOf, usersSchema } from './auth/users.ts'
@@ -20,50 +21,58 @@ export default definePlugin({
   name: 'auth-file',
   config: z.strictObject({
     users: z.string().min(1).describe('YAML file, relative to the config file; reloaded when it changes'),
+    devices: z.string().min(1).optional().describe('file of `oriole device`; reloaded when it changes'),
     admin: z
       .boolean()
       .default(true)
       .describe('when the file has no user "admin", make one with a random password at the first start'),
   }),
-  files: { users: usersSchema },
-  secretFiles: ['users'],
-  access: ({ admin }, { users }) => {
+  files: { users: usersSchema, devices: devicesFile },
+  secretFiles: ['users', 'devices'],
+  access: ({ admin }, { users, devices }) => {
     const known = usersOf(users.value)
-    const ownAdmin = { hash: '', disabled: false, identity: adminIdentity }
-    return accessOfUsers(admin && !known.has(adminName) ? new Map([...known, [adminName, ownAdmin]]) : known, users)
+    const others = [...(devices?.value ?? [])].map(([name, device]) => [name, userOfDevice(name, device)] as const)
+    if (admin) others.push([adminName, { hash: '', disabled: false, identity: adminIdentity }])
+    const isCovered = others.every(([name]) => known.has(name))
+    return accessOfUsers(isCovered ? known : new Map([...others, ...known]), users)
   },
 
-  async setup(broker, { admin }, { users: file }) {
+  async setup(broker, { admin }, { users: file, devices: devicesOf }) {
     const verifier = await createVerifier()
     const rehasher = new Rehasher(file.path, broker.log)
     broker.onStop(() => rehasher.stop())
-    let users = usersOf(file.value)
-    const ownAdmin = admin && !users.has(adminName) ? await firstAdmin(broker) : undefined
-    const find = (from: ReadonlyMap<string, User>, username: string) =>
-      from.get(username) ?? (username === adminName ? ownAdmin : undefined)
+    let known: Known = { users: usersOf(file.value), devices: devicesOf?.value ?? new Map() }
+    const ownAdmin = admin && !known.users.has(adminName) ? await firstAdmin(broker) : undefined
+    const find = ({ users, devices }: Known, username: string): User | undefined => {
+      const device = devices.get(username)
+      const user = users.get(username) ?? (device === undefined ? undefined : userOfDevice(username, device))
+      return user ?? (username === adminName ? ownAdmin : undefined)
+    }
 
-    file.onChange((changed) => {
-      const before = users
-      users = usersOf(changed)
-      const isChanged = (username: string) => !isSame(find(before, username), find(users, username))
+    function change(changed: Known): void {
+      const before = known
+      known = changed
+      const isChanged = (username: string) => !isSame(find(before, username), find(known, username))
       // Who has another password must prove it anew; what else changed is asked for by `confirm`, without a disconnect.
       for (const { id, identity } of broker.clients()) {
         const old = find(before, identity.username)
-        const hash = find(users, identity.username)?.hash
+        const hash = find(known, identity.username)?.hash
         if (old === undefined || hash === old.hash || (hash !== undefined && rehasher.isOurs(hash))) continue
         broker.disconnect(id, 'user changed')
       }
       void broker.rightsChanged(({ identity }) => isChanged(identity.username))
-    })
+    }
+    file.onChange((changed) => change({ ...known, users: usersOf(changed) }))
+    devicesOf?.onChange((devices) => change({ ...known, devices }))
 
     async function authenticate({ username, password }: Credentials): Promise<AuthenticateAnswer | undefined> {
       if (username === undefined) return undefined
       if (password === undefined) return noPassword
-      const user = find(users, username)
+      const user = find(known, username)
       const verdict = await verifier.verify(username, password, user?.hash)
       if (verdict === 'busy') return busy
       // Looked up again: the file may have changed while the hash was made.
-      const current = find(users, username)
+      const current = find(known, username)
       if (verdict === 'wrong' || user === undefined || current?.hash !== user.hash) return wrong
       if (current.disabled) return disabled
       if (isKnownPassword(username, password.toString())) return wellKnown
@@ -74,13 +83,19 @@ export default definePlugin({
     return {
       authenticate,
       confirm(identity) {
-        const user = find(users, identity.username)
+        const user = find(known, identity.username)
         if (user === undefined || user.disabled) return user === undefined ? removed : disabled
         return { identity: user.identity }
       },
     }
   },
 })
+
+/** A name that stands in both files is the user's. */
+interface Known {
+  readonly users: ReadonlyMap<string, User>
+  readonly devices: Devices
+}
 
 function isSame(one: User | undefined, other: User | undefined): boolean {
   return JSON.stringify(one) === JSON.stringify(other)

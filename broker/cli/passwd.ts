@@ -5,6 +5,7 @@ import { makeScramSecret } from '../scram.ts'
 import { type Command, UsageError } from './command.ts'
 import { CommandError } from './fail.ts'
 import { askSecret, readStdin } from './secret-input.ts'
+import { yamlKey } from './yaml-key.ts'
 
 const inputMaxBytes = 65_536
 /** Shorter ones are guessed; the broker cannot know who may try, so it is said and not forbidden. */
@@ -83,10 +84,4 @@ async function askTwice(): Promise<string> {
 
 function firstLine(input: Buffer): string {
   return input.toString('utf8').split(/\r?\n/, 1)[0] ?? ''
-}
-
-/** Quoted where YAML might read something else into it, as in `yes`, `12` or `a: b`. */
-function yamlKey(user: string): string {
-  const plain = /^[A-Za-z][A-Za-z0-9_.@-]*$/.test(user) && !/^(y|n|yes|no|on|off|true|false|null)$/i.test(user)
-  return plain ? user : JSON.stringify(user)
 }

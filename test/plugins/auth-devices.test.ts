@@ -117,23 +117,9 @@ test('devices: what the command refuses, it says, and the file stays as it was',
     [['add', '-'], 1, /holds no name/],
     [['add', 'x', '--file', join(folder, 'no', 'such')], 1, /cannot write/],
     [['list', '--file', join(folder, 'none')], 1, /cannot read/],
-    ...[
-      '',
-      '+',
-      '#',
-      'a/b',
-      '$SYS',
-      'a b',
-      'a\nb: {}',
-      'é',
-      '"',
-      "'",
-      'a: b',
-      '{user}',
-      '*',
-      '.hidden',
-      'x'.repeat(129),
-    ].map((name) => [['add', name], 2, /is no name here/] as const),
+    ...['', '+', 'a/b', 'a\nb: {}', '"', '{user}', 'x'.repeat(129)].map(
+      (name) => [['add', name], 2, /is no name here/] as const,
+    ),
     [['add', 'good', '-g', 'a]'], 2, /is no name here/],
   ]
   for (const [args, exitCode, said] of refusals) {
@@ -213,22 +199,4 @@ test('devices: a broken line is named, and changes nothing while the broker runs
     const answer = await loaded.hooks.authenticate(credentialsOf('pump', token))
     assert.ok('identity' in answer, line)
   }
-})
-
-test('devices: 100,000 of them are read and let in without anybody waiting long', { timeout: 120_000 }, async (t) => {
-  const devices = Array.from({ length: 100_000 }, (_, at) => ({ name: `device-${at}`, ...makeToken() }))
-  const line = ({ name, hash }: (typeof devices)[number]) =>
-    `${name}: { password: "${hash}", added: 2026-11-28, groups: [all] }\n`
-  const begun = performance.now()
-  const { hooks } = await loadDevices(t, devices.map(line).join(''))
-  const read = performance.now()
-  let right = 0
-  for (let from = 0; from < devices.length; from += 1_000) {
-    const some = devices.slice(from, from + 1_000)
-    const answers = await Promise.all(some.map(({ name, token }) => hooks.authenticate(credentialsOf(name, token))))
-    right += answers.filter((answer, at) => 'identity' in answer && answer.identity.username === some[at]!.name).length
-  }
-  assert.equal(right, devices.length)
-  const perLoginUs = ((performance.now() - read) / devices.length) * 1_000
-  t.diagnostic(`read in ${Math.round(read - begun)} ms; ${perLoginUs.toFixed(1)} us for each login, all hooks included`)
 })

@@ -1,4 +1,5 @@
 // auth-file: usernames and password hashes from one YAML file, and tokens of devices from another.
+import { basename } from 'node:path'
 import { z } from 'zod'
 import { type AuthenticateAnswer, type Credentials, definePlugin } from '../broker/plugin.ts'
 import { type Devices, devicesFile, userOfDevice } from './auth/devices.ts'
@@ -34,7 +35,17 @@ export default definePlugin({
     const others = [...(devices?.value ?? [])].map(([name, device]) => [name, userOfDevice(name, device)] as const)
     if (admin) others.push([adminName, { hash: '', disabled: false, identity: adminIdentity }])
     const isCovered = others.every(([name]) => known.has(name))
-    return accessOfUsers(isCovered ? known : new Map([...others, ...known]), users)
+    const access = accessOfUsers(isCovered ? known : new Map([...others, ...known]), users)
+    if (devices === undefined) return access
+    return {
+      ...access,
+      origin(username, membership) {
+        const groups = known.has(username) ? undefined : devices.value.get(username)?.groups
+        if (groups === undefined) return access.origin(username, membership)
+        const isMember = 'group' in membership && groups.includes(membership.group)
+        return isMember ? [`${username} has the group ${membership.group}: ${basename(devices.path)}`] : []
+      },
+    }
   },
 
   async setup(broker, { admin }, { users: file, devices: devicesOf }) {

@@ -18,7 +18,10 @@ import { resetRun } from './reset.ts'
 import { restartRun } from './restart.ts'
 import { revokeRun } from './revoke.ts'
 import { soakRun } from './soak.ts'
+
 import { strangerRun } from './stranger.ts'
+
+import { timingRun } from './timing.ts'
 
 type Run = (t: Cleanup, random: Random) => Promise<unknown>
 
@@ -55,6 +58,7 @@ const scenarios: Readonly<Record<string, Run>> = {
   reconnect: (t, random) => reconnectRun(t, random, { devices: 10_000, servedMaxMs: 30_000, p99MaxMs: 500 }),
   soak: (t, random) =>
     soakRun(t, random, { minutes: Number(values.minutes), clients: 2_000, messagesPerS: 500, churnPerS: 20 }),
+  timing: (t, random) => timingRun(t, random, 2_000, 1),
   // Twice the default: 100,000.
   noisy: (t, random) => noisyRun(t, random, Number(values.messages) * 2),
   ...clusterScenarios({ pairs: Number(values.pairs), times: Number(values.times), awayS: Number(values.away) }),

@@ -238,6 +238,24 @@ test('auth-jwt: who renews as somebody else, or with a wrong token, is sent away
   assert.equal((await stranger.expect('connack')).reasonCode, 0x87)
 })
 
+test('auth-jwt: who renews stays, and who does not is disconnected when the token ends', { timeout }, async (t) => {
+  const broker = await startJwtBroker(t)
+  const exp = now() + 2
+  const [stays, goes] = await Promise.all(
+    [0, 1].map(async () => {
+      const client = await exchange(t, broker, await token(claims({ exp })))
+      assert.equal((await client.expect('connack')).reasonCode, 0)
+      return client
+    }),
+  )
+  stays!.send(auth(0x19, await token()) as never)
+  assert.equal((await stays!.expect('auth')).reasonCode, 0)
+  await goes!.expect('disconnect')
+  const lateMs = Date.now() - exp * 1_000
+  assert.ok(lateMs >= 0 && lateMs < 1_500, `${lateMs} ms`)
+  await stays!.nothing()
+})
+
 test('auth-jwt: a changed file of keys is in use at once, a broken one is not', { timeout }, async (t) => {
   const { hooks, folder, log } = await loadJwt(t, '', { 'keys.json': JSON.stringify(jwks(['rsa'])) })
   const ask = async (alg: string) =>

@@ -41,7 +41,7 @@ export default definePlugin({
       ...access,
       origin(username, membership) {
         const groups = known.has(username) ? undefined : devices.value.get(username)?.groups
-        if (groups === undefined) return access.origin(username, membership)
+        if (groups === undefined) return access.origin?.(username, membership) ?? []
         const isMember = 'group' in membership && groups.includes(membership.group)
         return isMember ? [`${username} has the group ${membership.group}: ${basename(devices.path)}`] : []
       },

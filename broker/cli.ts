@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=32
 // The command `oriole`: a table of commands; each is a file in cli/, loaded when it is asked for.
 import { type Command, commandHelp, readArguments, UsageError } from './cli/command.ts'
 import { fail } from './cli/fail.ts'

@@ -1,10 +1,10 @@
 // Oriole as a user runs it: the built command, a config file, users, groups and rules in files, every PUBACK on disk.
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hashPassword } from '../../broker/password.ts'
 import { collectable, collectGarbage } from '../collect-garbage.ts'
 import { password } from '../generator.ts'
-import { commandLine, scratchFolder } from '../places.ts'
+import { commandLine, repository, scratchFolder } from '../places.ts'
 import { cores, findProgram, freePort, run, startPinned } from '../programs.ts'
 import type { Bench } from '../row.ts'
 import type { Scope } from '../scope.ts'
@@ -46,6 +46,7 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
     bench.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profiles}`, '--cpu-prof-interval=200']
   // Workers count the inspector's port up from that of the supervisor, and from none they cannot.
   const args = [
+    ...(await startFlags()),
     ...(workers === undefined ? collectable : []),
     ...profiling,
     commandLine,
@@ -75,6 +76,16 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
 
 function clusterAt(redisPort: number): object {
   return { cluster: { key: 'of no cluster but that of the bench', redis: { port: redisPort } } }
+}
+
+/** Node's own flags, as `npm start` gives them. */
+async function startFlags(): Promise<string[]> {
+  const { scripts } = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8')) as PackageFile
+  return scripts.start.split(' ').filter((word) => word.startsWith('--'))
+}
+
+interface PackageFile {
+  readonly scripts: { readonly start: string }
 }
 
 /** The shipped rules, one for the topics of the bench, one for the row about retained messages. */

@@ -23,8 +23,13 @@ export class Outgoing {
   readonly message: Message
   /** Its place in the log; 0: it is not in the log. */
   readonly sequence: number
-  #shared: (EncodedPublish | undefined)[] | undefined
-  #deliveries: (Delivery | undefined)[] | undefined
+  /** Most messages have one wire form and one kind of delivery: tables are made for those that have more. */
+  #formKey = -1
+  #form: EncodedPublish | undefined = undefined
+  #forms: (EncodedPublish | undefined)[] | undefined = undefined
+  #deliveryKey = -1
+  #delivery: Delivery | undefined = undefined
+  #deliveries: (Delivery | undefined)[] | undefined = undefined
 
   constructor(message: Message, sequence: number) {
     this.message = message
@@ -33,12 +38,18 @@ export class Outgoing {
 
   /** One object for all receivers that get it in the same way and by nothing but this. */
   plainDelivery(qos: QoS, retain: boolean): Delivery {
-    this.#deliveries ??= new Array(8)
     const key = (retain ? 4 : 0) + qos
-    const known = this.#deliveries[key]
+    if (key === this.#deliveryKey) return this.#delivery!
+    const known = this.#deliveries?.[key]
     if (known !== undefined) return known
     const made: Delivery = { outgoing: this, qos, retain, subscriptionIds: undefined, share: undefined }
-    this.#deliveries[key] = made
+    if (this.#deliveryKey < 0) {
+      this.#deliveryKey = key
+      this.#delivery = made
+    } else {
+      this.#deliveries ??= new Array(8)
+      this.#deliveries[key] = made
+    }
     return made
   }
 
@@ -60,8 +71,8 @@ export class Outgoing {
    */
   encodeShared(version: ProtocolVersion, qos: QoS, retain: boolean): EncodedPublish {
     const key = (version === 5 ? 8 : 0) + (retain ? 4 : 0) + qos
-    this.#shared ??= new Array(16)
-    return this.#shared[key] ?? this.#share(key, version, qos, retain)
+    if (key === this.#formKey) return this.#form!
+    return this.#forms?.[key] ?? this.#share(key, version, qos, retain)
   }
 
   encodeOwn(form: WireForm): Buffer {
@@ -72,7 +83,13 @@ export class Outgoing {
     const packetId = qos === 0 ? 0 : 1
     const more = { dup: false, packetId, subscriptionIds: undefined, topicAlias: undefined, sendTopic: true }
     const made = this.#encode({ version, qos, retain, ...more })
-    if (this.#shared !== undefined) this.#shared[key] = made
+    if (this.#formKey < 0) {
+      this.#formKey = key
+      this.#form = made
+    } else {
+      this.#forms ??= new Array(16)
+      this.#forms[key] = made
+    }
     return made
   }
 

@@ -12,7 +12,7 @@ import type { LevelStoreOptions } from './level-options.ts'
 import { LogReader } from './log-reader.ts'
 import { readHistory } from './read-history.ts'
 import { readLog } from './read-log.ts'
-import { detached, RecentMessages } from './recent.ts'
+import { RecentMessages } from './recent.ts'
 import * as records from './records.ts'
 import { type RecoveryPlaces, recover } from './recover.ts'
 import { Removals } from './removals.ts'
@@ -217,7 +217,7 @@ class LevelStore implements DiskStore {
       this.#reserved = sequence + sequenceBlock
       batch.state.push(this.#watermark(this.#reserved))
     }
-    this.#recent.add(sequence, detached(message, record))
+    this.#recent.add(sequence, record)
     const bytes = record.length + entryOverheadBytes
     this.#upkeep.appended(bytes)
     this.#streams.append(sequence, distinct, bytes, message.publishedAt, inHistory)

@@ -36,6 +36,10 @@ export class Compaction {
     this.#log = log
   }
 
+  get isRunning(): boolean {
+    return this.#running !== undefined
+  }
+
   /** Bytes that were deleted, or are about to be, and that still lie on the disk. */
   get garbageBytes(): number {
     return this.#garbage.messages + this.#garbage.sessions + this.#garbage.retained

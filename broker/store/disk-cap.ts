@@ -20,6 +20,8 @@ export interface DiskCapHouse {
   readonly log: PluginLog
   /** Deleted, and not yet given back. */
   garbageBytes(): number
+  /** Space is being given back: nobody can say now how much there will be. */
+  isCompacting(): boolean
   /** Gives it back. */
   compact(): void
   onTaken(taken: TakenAway): void
@@ -100,7 +102,7 @@ export class DiskCap {
   }
 
   async #check(): Promise<void> {
-    const { maxBytes, garbageBytes, compact } = this.#house
+    const { maxBytes, garbageBytes, isCompacting, compact } = this.#house
     this.#checks += 1
     const isQuiet = !this.#isFull && this.#writtenSince < maxBytes * measureShare && this.#bytes < maxBytes * highShare
     if (isQuiet && this.#checks % measureEvery !== 1) return
@@ -108,7 +110,7 @@ export class DiskCap {
     this.#bytes = await folderBytes(this.#path)
     if (this.#bytes >= maxBytes * fullShare) this.#setFull(true)
     else if (this.#bytes < maxBytes * roomShare) this.#setFull(false)
-    if (this.#bytes < maxBytes * highShare) return
+    if (this.#bytes < maxBytes * highShare || isCompacting()) return
     const tooMuch = this.#bytes - garbageBytes() - maxBytes * lowShare
     if (tooMuch > 0) await this.#takeAway(tooMuch)
     compact()

@@ -40,6 +40,7 @@ export class Upkeep {
       maxBytes: house.diskMaxBytes,
       log: house.log,
       garbageBytes: () => this.#compaction.garbageBytes,
+      isCompacting: () => this.#compaction.isRunning,
       compact: () => {
         this.#isUrgent = true
         house.touch()

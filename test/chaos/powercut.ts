@@ -11,7 +11,7 @@ import { type Acknowledgement, Acknowledgements, markOf, safeAt } from './acknow
 import { diskBroker, roomyLimits } from './disk-broker.ts'
 import { DiskModel } from './disk-model.ts'
 import { SteadyClient } from './steady-client.ts'
-import { canTrace, readTrace, type Step, tracedInto } from './strace.ts'
+import { canTrace, readTrace, type Step, stringsOf, tracedInto } from './strace.ts'
 
 const everything = 'cut/#'
 const topics = ['cut/a', 'cut/b'] as const
@@ -69,7 +69,7 @@ export async function powercutRun(t: Cleanup, random: Random, messages: number):
 
   const { model, acknowledged } = replay(dataPath, lives)
   checkSyncedFirst(model, acknowledged)
-  await checkModel(model, dataPath)
+  await checkModel(model, dataPath, namesOnTheirWay(dataPath, lives))
   await checkCuts(t, dataPath, lives, random)
 
   await replaceFolder(dataPath, model.afterPowerCut(random))
@@ -130,13 +130,18 @@ function checkSyncedFirst(model: DiskModel, acknowledged: readonly Acknowledgeme
   }
 }
 
-/** The model is worth something when without a power cut it says what is in the folder. */
-async function checkModel(model: DiskModel, path: string): Promise<void> {
+/**
+ * The model is worth something when without a power cut it says what is in the folder. Of the names in `open` nobody
+ * can say it: their calls had not returned when the process was killed, and may have been carried out.
+ */
+async function checkModel(model: DiskModel, path: string, open: ReadonlySet<string>): Promise<void> {
   const whole = model.whole()
+  for (const name of open) whole.delete(name)
   const found: string[] = []
   for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const name = join(entry.parentPath, entry.name).slice(path.length + 1)
+    if (open.has(name)) continue
     found.push(name)
     const content = await readFile(join(path, name))
     // A write that had not returned when the process was killed may be in the file.
@@ -145,6 +150,21 @@ async function checkModel(model: DiskModel, path: string): Promise<void> {
   }
   assert.deepEqual(found.sort(), [...whole.keys()].sort())
 }
+
+/** Of files that were being made, renamed or deleted when the process was killed. */
+function namesOnTheirWay(path: string, lives: readonly (readonly Step[])[]): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (const { call } of lives.flat()) {
+    if (call.result !== undefined || !changesNames.has(call.name)) continue
+    for (const text of stringsOf(call)) {
+      const name = text.toString()
+      if (name.startsWith(`${path}/`)) names.add(name.slice(path.length + 1))
+    }
+  }
+  return names
+}
+
+const changesNames = new Set(['open', 'openat', 'creat', 'rename', 'unlink'])
 
 /** At other moments than the last one: the data can be opened, and holds what was acknowledged by then. */
 async function checkCuts(t: Cleanup, path: string, lives: readonly (readonly Step[])[], random: Random): Promise<void> {

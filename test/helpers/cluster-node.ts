@@ -41,6 +41,6 @@ ${settings.more ?? ''}
 `
   const broker = await startBroker(t, config, folder)
   // Registered after the stop, so that it comes after it.
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
   return { ...broker, folder }
 }

@@ -126,7 +126,7 @@ export function matchedBy(store: Store, filter: string): Message[] {
 
 export async function makeFolder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'oriole-store-'))
-  t.after(() => rm(path, { recursive: true, force: true }))
+  t.after(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
   return path
 }
 

@@ -94,6 +94,8 @@ export class Forwarder {
 
   /** Nothing is on its way and nothing waits. */
   get isIdle(): boolean {
+    // While it runs something may be on its way to Redis that nobody counts yet.
+    if (this.#running) return false
     return this.#unconfirmed.length === 0 && this.#items.length === 0 && this.#read >= this.#durable
   }
 

@@ -13,7 +13,7 @@ import { RoamingClient } from './roaming-client.ts'
 export interface ClusterFlapOptions {
   readonly forS: number
   readonly perS: number
-  /** That a node may grow by, after the first tenth. */
+  /** That a node may grow by, after the first third: until then its heap is still growing to its size. */
   readonly growthMaxMb: number
 }
 
@@ -54,7 +54,7 @@ async function flap(
   for (let turn = 0; performance.now() - startedAt < forS * 1000; turn += 1) {
     flapper.connect()
     if (turn % 10 === 0) await queue.write(1)
-    if (before === undefined && performance.now() - startedAt > forS * 100) before = await memoryOf(nodes)
+    if (before === undefined && performance.now() - startedAt > (forS * 1000) / 3) before = await memoryOf(nodes)
     const dueAt = startedAt + ((turn + 1) * 1000) / perS
     await wait(Math.max(0, dueAt - performance.now()))
   }

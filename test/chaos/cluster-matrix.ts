@@ -205,8 +205,9 @@ function without(all: readonly string[], others: readonly string[]): string[] {
   })
 }
 
+/** Copies of one message by two shared subscriptions may come in any order. */
 function ordered(all: readonly string[]): string {
   const parsed = all.map((text) => JSON.parse(text) as [string, string, number, boolean])
-  const stored = parsed.filter(([, , qos]) => qos > 0)
+  const stored = parsed.filter(([, , qos]) => qos > 0).map(([topic, payload]) => [topic, payload] as const)
   return JSON.stringify(stored.sort(([a], [b]) => (a < b ? -1 : Number(a > b))))
 }

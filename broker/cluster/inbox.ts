@@ -51,6 +51,8 @@ export class Inbox {
   readonly #taken: Map<number, number>
   readonly #committed: Map<number, number>
   readonly #items = new Map<number, Items>()
+  /** Store ids whose messages are missing from the stream: what comes behind them is not taken before them. */
+  readonly #gaps = new Set<number>()
   readonly #handlers: ReadonlyMap<string, ItemHandler>
   #pending: Pending[] = []
   #pendingBytes = 0
@@ -179,8 +181,10 @@ export class Inbox {
     if (entry.after > Math.max(upTo, entry.base)) {
       log.debug({ node: entry.from.node, after: entry.after, upTo }, 'an entry of a stream is missing: asked for again')
       this.#add({ id, bytes, storeId, sequence: upTo, isDone: true })
+      this.#gaps.add(storeId)
       return
     }
+    this.#gaps.delete(storeId)
     const delivered: Promise<void>[] = []
     const fresh = entry.messages.filter(({ sequence }) => sequence > upTo)
     if (fresh.length < entry.messages.length) repeated(entry.messages.length - fresh.length)
@@ -225,7 +229,8 @@ export class Inbox {
     const known = this.#items.get(from.storeId)
     const items = known?.run === from.run ? known : { run: from.run, number: 0 }
     const pending = { id, bytes, storeId: from.storeId, sequence: this.#taken.get(from.storeId) ?? 0, isDone: true }
-    const isNext = number > items.number && number - 1 <= Math.max(items.number, base)
+    const isBehindGap = this.#gaps.has(from.storeId)
+    const isNext = !isBehindGap && number > items.number && number - 1 <= Math.max(items.number, base)
     const handler = this.#handlers.get(kind)
     const member = meeting.member(from.node)
     if (isNext) {

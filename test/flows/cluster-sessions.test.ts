@@ -179,3 +179,32 @@ test('cluster: the client id of another user is refused on every node', { timeou
   await assert.rejects(connectClient(t, b.url(), { ...phone, username: 'bob' }))
   assert.equal(alice.client.connected, true)
 })
+
+test('cluster: a session that moves again and again while much is published to it gets everything, and nothing new twice', {
+  timeout,
+}, async (t) => {
+  const { a, b } = await twoNodes(t)
+  const senders = [await connectClient(t, a.url()), await connectClient(t, b.url())]
+  const clients: TestClient[] = []
+  const publishing: Promise<void>[] = []
+  let sent = 0
+  for (let move = 0; move < 30; move += 1) {
+    const now = await connectClient(t, (move % 2 === 0 ? a : b).url(), phone)
+    if (move === 0) await now.client.subscribeAsync('box', { qos: 1 })
+    for (const sender of senders) {
+      publishing.push(publishAll(sender, 'box', numbered(sent, sent + 50)))
+      sent += 50
+    }
+    await now.messages(20)
+    await now.end()
+    clients.push(now)
+  }
+  await Promise.all(publishing)
+  const last = await connectClient(t, a.url(), phone)
+  clients.push(last)
+  const all = () => clients.flatMap(({ received }) => received)
+  while (new Set(texts(all())).size < sent) await last.messages(last.received.length + 1)
+  // What the client did not acknowledge before it left comes again, and says so.
+  const fresh = texts(all().filter(({ packet }) => !packet.dup))
+  assert.equal(new Set(fresh).size, fresh.length)
+})

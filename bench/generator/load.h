@@ -37,6 +37,7 @@ typedef struct {
   const char *client_prefix;
   const char *websocket_path; // NULL: no WebSocket
   bool tls;
+  bool one_by_one; // each connects when the one before has; whoever hands them out in turn does so exactly
   int filters; // of each client that is only held
   bool inbox;  // these are its own inbox and the room of a hundred, as in a chat; else wildcards of all kinds
   int keepalive_seconds;

@@ -51,7 +51,7 @@ static void read_options(int argc, char **argv) {
       {"user", 1, 0, 'u'},          {"password", 1, 0, 'k'},     {"users", 1, 0, 'N'},      {"topic-prefix", 1, 0, 'x'},
       {"client-prefix", 1, 0, 'i'}, {"websocket", 1, 0, 'b'},    {"tls", 0, 0, 'T'},        {"filters", 1, 0, 'F'},
       {"keepalive", 1, 0, 'K'},     {"broker-pid", 1, 0, 'B'},   {"broker-core", 1, 0, 'C'}, {"own-core", 1, 0, 'O'},
-      {"inbox", 0, 0, 'I'},         {"subscription-qos", 1, 0, 'Q'}, {0, 0, 0, 0},
+      {"inbox", 0, 0, 'I'},         {"subscription-qos", 1, 0, 'Q'}, {"one-by-one", 0, 0, '1'}, {0, 0, 0, 0},
   };
   int letter;
   while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -81,6 +81,7 @@ static void read_options(int argc, char **argv) {
     case 'b': options.websocket_path = optarg; break;
     case 'T': options.tls = true; break;
     case 'I': options.inbox = true; break;
+    case '1': options.one_by_one = true; break;
     case 'F': options.filters = atoi(optarg); break;
     case 'K': options.keepalive_seconds = atoi(optarg); break;
     case 'B': options.broker_pid = atoi(optarg); break;
@@ -124,8 +125,8 @@ static void make_clients(void) {
 static void open_all(void) {
   for (int index = 0; index < client_count; index++) {
     client_open(&publishers[index]);
-    connect_goal = index > 50 ? index - 50 : 0;
-    if (index % 25 == 0 && !run_until(now_seconds() + 60, all_connected)) break;
+    connect_goal = options.one_by_one ? index + 1 : index > 50 ? index - 50 : 0;
+    if ((options.one_by_one || index % 25 == 0) && !run_until(now_seconds() + 60, all_connected)) break;
   }
   connect_goal = client_count;
   if (!run_until(now_seconds() + 60, all_connected))

@@ -1,9 +1,12 @@
 // Issue 6: what messages between nodes cost Redis, whatever the number of filters, and what those cost that nobody wants.
+
+import { readFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { startOriole } from '../brokers/oriole.ts'
 import { type RunningRedis, startRedis } from '../brokers/redis.ts'
 import { password, username } from '../generator.ts'
+import { cpuTimeUs } from '../resident.ts'
 import type { Bench, Row, Sample, Side } from '../row.ts'
 import type { Scope } from '../scope.ts'
 
@@ -41,18 +44,26 @@ export const clusterRows: readonly Row[] = [
   workersRow('workers-across', '51 pairs, QoS 0, the ends on two workers', ['--publishers', '51', '--qos', '0']),
 ]
 
-/** Brokers, Redis and load share two cores: what the load takes, two workers miss, and its share is shown. */
+/**
+ * Brokers, Redis and load share two cores: what the load takes, two workers miss, and its share is shown. The CPU time is
+ * that of all workers together, from their first connection on.
+ */
 function workersRow(name: string, work: string, load: readonly string[], atLeast?: number): Row {
   const side = (sideName: string, count: number): Side => ({
     name: sideName,
     async measure(bench, scope) {
       const redis = await startRedis(scope)
       const broker = await startOriole(bench, scope, { workers: { count, redisPort: redis.port } })
-      const args = ['--mode', 'pair', ...load, '--seconds', String(bench.seconds)]
+      const args = ['--mode', 'pair', '--one-by-one', ...load, '--seconds', String(bench.seconds)]
+      await redis.cost()
+      const before = await cpuTimeOfAllUs(broker.pid)
       const { figures, generatorShare } = await bench.generator.load(scope, broker, args)
+      const cpuUsEach = ((await cpuTimeOfAllUs(broker.pid)) - before) / (figures.publishedInAll ?? Number.NaN)
+      const { commands } = await redis.cost()
       await broker.stop()
+      const redisCommandsEach = commands / (figures.publishedInAll ?? Number.NaN)
       const loadShare = generatorShare === undefined ? {} : { loadShare: generatorShare * 100 }
-      return { figures: { ...figures, ...loadShare } }
+      return { figures: { ...figures, redisCommandsEach, ...loadShare }, cpuUsEach }
     },
   })
   return {
@@ -60,7 +71,7 @@ function workersRow(name: string, work: string, load: readonly string[], atLeast
     issue: 6,
     work: `${work}: one worker and two, on two cores with the load and Redis`,
     figure: 'deliveredPerS',
-    alsoShown: ['loadShare'],
+    alsoShown: ['loadShare', 'redisCommandsEach'],
     sides: [side('one worker', 1), side('two workers', 2)],
     targets: atLeast === undefined ? [] : [{ kind: 'ratio', of: 'two workers', to: 'one worker', atLeast }],
   }
@@ -131,4 +142,13 @@ async function client(scope: Scope, port: number): Promise<MqttClient> {
   const connected = await connectAsync(`mqtt://127.0.0.1:${port}`, options)
   scope.after(() => connected.end(true))
   return connected
+}
+
+/** Of a process and of those that it started. */
+async function cpuTimeOfAllUs(pid: number): Promise<number> {
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8'))
+    .split(' ')
+    .filter((text) => text !== '')
+  const times = await Promise.all([pid, ...children.map(Number)].map((one) => cpuTimeUs(one)))
+  return times.reduce((sum, us) => sum + us, 0)
 }

@@ -23,9 +23,14 @@ test('cluster-forwarder: it is not idle while something is on its way to Redis',
     isInRedis = true
   })
   for (let turn = 0; !isInRedis; turn += 1) {
-    assert.equal(forwarder.isIdle, false, `in turn ${turn}`)
+    // Also between the promises of one turn.
+    for (let step = 0; step < 50 && !isInRedis; step += 1) {
+      assert.equal(forwarder.isIdle, false, `in step ${step} of turn ${turn}`)
+      await undefined
+    }
     await new Promise((resolve) => setImmediate(resolve))
   }
+  assert.equal(await meeting.redis.xlen(meeting.key('to', 'b')), 1)
   // Nobody has taken it.
   assert.equal(forwarder.isIdle, false)
 })

@@ -118,6 +118,10 @@ export class AccessBook {
     return lists.length === 1 ? lists[0]! : lists.flat()
   }
 
+  rulesOf(identity: Identity): readonly AccessRule[] {
+    return this.accesses.flatMap((access) => access.rulesOf?.(identity) ?? access.rules ?? [])
+  }
+
   gives(identity: Identity, right: Right): boolean {
     return this.accesses.some((access) => access.gives?.(identity, right) === true)
   }

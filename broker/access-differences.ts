@@ -61,8 +61,8 @@ function compareUser(
   for (const group of was.groups) if (!is.groups.includes(group)) changes.add(`leave the group ${group}`, username)
   for (const role of is.roles) if (!was.roles.includes(role)) changes.add(`get the role ${role}`, username)
   for (const role of was.roles) if (!is.roles.includes(role)) changes.add(`lose the role ${role}`, username)
-  const had = rightsOf(isSame ? removed : before.rules(), was)
-  const has = rightsOf(isSame ? added : after.rules(), is)
+  const had = rightsOf(isSame ? removed : before.rulesOf(was), was)
+  const has = rightsOf(isSame ? added : after.rulesOf(is), is)
   for (const [key, right] of had) {
     if (has.has(key)) continue
     if (right.effect === 'deny') changes.add(`are denied no more: ${text(right)}`, username)

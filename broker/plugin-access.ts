@@ -27,6 +27,8 @@ export interface Access {
   maySubscribe?(client: ClientInfo, filter: string, qos: QoS): boolean | undefined
   /** Each rule by its text, for the difference between two versions. */
   readonly rules?: readonly AccessRule[]
+  /** Those of them that may concern somebody. */
+  rulesOf?(identity: Identity): readonly AccessRule[]
   /** True when the rules give all of this filter to everybody of this identity, wherever and whenever. */
   gives?(identity: Identity, right: Pick<Right, 'action' | 'filter'>): boolean
 }

@@ -30,6 +30,7 @@ export function accessOf(file: RulesFile, book: RuleBook): Access {
       rules ??= file.map(accessRuleOf)
       return rules
     },
+    rulesOf: (identity) => book.entriesFor(identity).map(accessRuleOf),
     mistakes: (known) => unknownGroups(file, known),
     explain: (client, question) => explain(book, client, question),
     maySubscribe(client, filter, qos) {

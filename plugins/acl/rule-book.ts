@@ -1,9 +1,9 @@
 // All rules of one version of the file, so arranged that a client is compared only with those that may concern it.
-import type { ClientInfo, Decision } from '../../broker/plugin.ts'
+import type { ClientInfo, Decision, Identity } from '../../broker/plugin.ts'
 import { ClientRights } from './client-rights.ts'
 import { anyone, listOf } from './names.ts'
 import { isNow, type Rule, readRule } from './rule.ts'
-import { type RulesFile, rulesSchema } from './rules-file.ts'
+import { type RuleEntry, type RulesFile, rulesSchema } from './rules-file.ts'
 
 export class RuleBook {
   /** The answer when no rule fits. */
@@ -57,15 +57,25 @@ export class RuleBook {
   }
 
   #rulesOfFile({ id, identity }: ClientInfo): readonly Rule[] {
+    return this.#indexesOf(identity, [this.#byClient.get(id) ?? []]).map((index) => this.#rule(index))
+  }
+
+  /** The entries that may concern somebody, whatever the client id. */
+  entriesFor(identity: Identity): readonly RuleEntry[] {
+    return this.#indexesOf(identity, this.#byClient.values()).map((index) => this.#file[index]!)
+  }
+
+  /** In the order of the file. */
+  #indexesOf({ username, groups, roles }: Identity, ofClients: Iterable<readonly number[]>): number[] {
     const found = new Set(this.#rest)
     const add = (indexes: readonly number[] | undefined) => {
       for (const index of indexes ?? []) found.add(index)
     }
-    add(this.#byUser.get(identity.username))
-    add(this.#byClient.get(id))
-    for (const group of identity.groups) add(this.#byGroup.get(group))
-    for (const role of identity.roles) add(this.#byRole.get(role))
-    return [...found].sort((a, b) => a - b).map((index) => this.#rule(index))
+    add(this.#byUser.get(username))
+    for (const indexes of ofClients) add(indexes)
+    for (const group of groups) add(this.#byGroup.get(group))
+    for (const role of roles) add(this.#byRole.get(role))
+    return [...found].sort((a, b) => a - b)
   }
 
   #rule(index: number): Rule {

@@ -1,10 +1,9 @@
-// 10,000 users, 2,000 groups and 5,000 rules: how long a start takes, and that a change of one line holds up nobody.
+// 10,000 users, 2,000 groups and 5,000 rules: how long a start takes, and that a change of one line holds up nobody. Measured
+// in time of the processor, because that of the clock is the other tests' too; on a free core they are the same.
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'node:test'
-import { setTimeout as wait } from 'node:timers/promises'
 import { makeToken } from '../../broker/password.ts'
 import { clientOf, load } from '../helpers/plugins.ts'
 
@@ -32,12 +31,36 @@ function lines(count: number, line: (n: number) => string): string {
   return `${Array.from({ length: count }, (_, n) => line(n)).join('\n')}\n`
 }
 
+/** Of all threads of this process, in milliseconds. */
+function processorMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000
+}
+
+/** The longest time for which the loop gave nobody else a turn, from now until it is asked for. */
+function watchTurns(): () => number {
+  let longest = 0
+  let last = processorMs()
+  let next: NodeJS.Immediate
+  const turn = () => {
+    const now = processorMs()
+    longest = Math.max(longest, now - last)
+    last = now
+    next = setImmediate(turn)
+  }
+  turn()
+  return () => {
+    clearImmediate(next)
+    return Math.max(longest, processorMs() - last)
+  }
+}
+
 test(
   'acl scale: loaded in less than two seconds, and one changed line is in use before anybody notices',
   deadline,
   async (t) => {
-    const started = performance.now()
-    const { hooks, folder, reload, clients, asked } = await load(t, {
+    const started = processorMs()
+    const { hooks, folder, clients, asked, log } = await load(t, {
       'oriole.yaml': `plugins:
   - auth-file: { users: users.yaml, admin: false }
   - groups: { file: groups.yaml }
@@ -47,7 +70,7 @@ test(
       'groups.yaml': `${groupLines.join('\n')}\n`,
       'acl.yaml': `${ruleLines.join('\n')}\n`,
     })
-    const loadedMs = performance.now() - started
+    const loadedMs = processorMs() - started
 
     const member = clientOf('user100', { groups: ['g19', 'g20'] })
     clients.push(member)
@@ -55,21 +78,14 @@ test(
       (await hooks.authorizePublish(member, { topic, qos: 1, retain: false, will: false })).allow
     assert.equal(await may('g/g20/4021/user100'), false)
 
-    const figures: { file: string; reloadMs: number; blockedMs: number }[] = []
+    const figures: { file: string; heldUpMs: number; afterMs: number }[] = []
     const change = async (file: string, content: string) => {
+      const lines = new Set(log.lines)
       await writeFile(join(folder, file), content)
-      const delay = monitorEventLoopDelay({ resolution: 1 })
-      await wait(50)
-      delay.enable()
+      const heldUp = watchTurns()
       const from = performance.now()
-      const { files, changes, problems } = await reload()
-      const reloadMs = performance.now() - from
-      await wait(20)
-      delay.disable()
-      assert.deepEqual(problems, [])
-      assert.ok(files.length <= 1)
-      figures.push({ file, reloadMs, blockedMs: delay.max / 1e6 })
-      return changes
+      await log.until((line) => line.phrase === 'changed file is in use' && !lines.has(line))
+      figures.push({ file, heldUpMs: heldUp(), afterMs: performance.now() - from })
     }
     for (let round = 0; round < 3; round++) {
       ruleLines[4_999] = `- allow: { groups: [g20], publish: ["g/{group}/new${round}/{user}"] }`
@@ -80,19 +96,17 @@ test(
       await change('users.yaml', `${usersText}extra${round}: "${hash}"\n`)
     }
     assert.ok(asked.length >= 3)
-    // The machine of a test is shared: the bounds are wide, and of three rounds the best counts.
-    const best = (file: string, figure: 'reloadMs' | 'blockedMs') =>
-      Math.min(...figures.filter((one) => one.file === file).map((one) => one[figure]))
-    assert.ok(loadedMs < 4_000, `loaded in ${loadedMs} ms`)
-    for (const file of ['acl.yaml', 'groups.yaml', 'users.yaml']) {
-      assert.ok(best(file, 'reloadMs') < 400, `${file}: in use after ${best(file, 'reloadMs')} ms`)
-      assert.ok(best(file, 'blockedMs') < 60, `${file}: the loop was held up ${best(file, 'blockedMs')} ms`)
-    }
-    t.diagnostic(`loaded in ${loadedMs.toFixed()} ms`)
-    for (const { file, reloadMs, blockedMs } of figures) {
+    t.diagnostic(`loaded in ${loadedMs.toFixed()} ms of the processor`)
+    for (const { file, heldUpMs, afterMs } of figures) {
       t.diagnostic(
-        `one line of ${file}: in use after ${reloadMs.toFixed()} ms, the loop was held up ${blockedMs.toFixed(1)} ms at most`,
+        `one line of ${file}: in use ${afterMs.toFixed()} ms by the clock after it was written, the loop was held up ${heldUpMs.toFixed(1)} ms at most`,
       )
+    }
+    assert.ok(loadedMs < 2_000, `loaded in ${loadedMs} ms`)
+    // The first changes are read by code that is not compiled yet: of three rounds the best counts.
+    for (const file of ['acl.yaml', 'groups.yaml', 'users.yaml']) {
+      const best = Math.min(...figures.filter((one) => one.file === file).map(({ heldUpMs }) => heldUpMs))
+      assert.ok(best < 25, `${file}: the loop was held up ${best} ms`)
     }
   },
 )

@@ -1,6 +1,6 @@
 // `oriole acl`, `plan` and `reload`: asked of files, and of a broker that runs.
 import assert from 'node:assert/strict'
-import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { askBroker } from '../../broker/admin/control.ts'
@@ -8,7 +8,6 @@ import { makeToken } from '../../broker/password.ts'
 import { spawnBroker, temporaryFolder } from '../helpers/broker.ts'
 import { connectClient } from '../helpers/client.ts'
 import { runCommand } from '../helpers/command.ts'
-import { repository } from '../helpers/repository.ts'
 
 const timeout = 60_000
 
@@ -127,9 +126,7 @@ test('acl explain: what if', { timeout }, async (t) => {
 
 test('acl test: the shipped table holds for the shipped files', { timeout }, async (t) => {
   const folder = await temporaryFolder(t)
-  for (const name of ['oriole.yaml', 'users.yaml', 'groups.yaml', 'acl.yaml', 'acl-test.yaml']) {
-    await copyFile(join(repository, 'config', name), join(folder, name))
-  }
+  assert.equal((await runCommand(t, ['init', folder])).exitCode, 0)
   const result = await runCommand(t, ['acl', 'test', 'acl-test.yaml'], { cwd: folder })
   assert.deepEqual(result, { exitCode: 0, stdout: '35 of 35 as expected\n', stderr: '' })
 })

@@ -1,15 +1,11 @@
 // Checks passwords against hashes, and remembers what was right: scrypt costs 40 ms, a remembered answer microseconds.
 import { createHmac, randomBytes } from 'node:crypto'
 import { hashPassword, isTokenHash, verifyPassword, verifyToken } from '../../broker/password.ts'
+import { HashQueue } from './hash-queue.ts'
 
 /** Remembered logins, 100 bytes each; the oldest is forgotten, which costs its user one hash at the next login. */
 const rememberedMax = 100_000
-/**
- * Hashes under way and waiting: about 2 s of work, well within the time that a plugin has for its answer. A login above
- * that is told at once that the server is busy, and tried again; it does not count as failed.
- */
-const pendingMax = 100
-/** Of them for one user, so that who guesses the passwords of one does not keep the others waiting. */
+/** Hashes for one user at once. One more is told that the server is busy, and tried again; it does not count as failed. */
 const pendingOfUserMax = 10
 
 export type Verdict = 'right' | 'wrong' | 'outdated' | 'busy'
@@ -26,6 +22,7 @@ export async function createVerifier(): Promise<Verifier> {
   const right = new Set<string>()
   const pending = new Map<string, Promise<Verdict>>()
   const pendingOfUser = new Map<string, number>()
+  const queue = new HashQueue()
 
   /** Holds the hash too: when the entry in the file changes, what was remembered no longer fits. */
   function fingerprint(username: string, password: Buffer, hash: string): string {
@@ -60,12 +57,18 @@ export async function createVerifier(): Promise<Verifier> {
       const same = pending.get(print)
       if (same !== undefined) return same
       const ofUser = pendingOfUser.get(username) ?? 0
-      if (pending.size >= pendingMax || ofUser >= pendingOfUserMax) return 'busy'
+      if (ofUser >= pendingOfUserMax) return 'busy'
+      const verdict =
+        given === undefined && queue.isBusy
+          ? queue.pretend(username)?.then((): Verdict => 'wrong')
+          : queue.run(username, ofUser > 0, () => check(print, password, hash))
+      if (verdict === undefined) return 'busy'
       pendingOfUser.set(username, ofUser + 1)
-      const verdict = check(print, password, hash)
       pending.set(print, verdict)
       try {
-        return await verdict
+        const answer = await verdict
+        if (answer === 'wrong') queue.wrong(username, given !== undefined)
+        return answer
       } finally {
         pending.delete(print)
         const left = (pendingOfUser.get(username) ?? 1) - 1

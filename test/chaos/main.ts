@@ -10,6 +10,7 @@ import { diskfullRun, smallDisk } from './diskfull.ts'
 import { floodRun } from './flood.ts'
 import { frozenRun } from './frozen.ts'
 import { killRun } from './kill.ts'
+import { loginsRun } from './logins.ts'
 import { nofaultRun } from './nofault.ts'
 import { noisyRun } from './noisy.ts'
 import { powercutRun } from './powercut.ts'
@@ -52,6 +53,7 @@ const scenarios: Readonly<Record<string, Run>> = {
   reset: (t) => resetRun(t, { clients: 10_000, moreMs: 500 }),
   backup: backupRun,
   revoke: revokeRun,
+  logins: (t) => loginsRun(t, { badPerS: 1_000, seconds: 10 }),
   stranger: (t, random) => strangerRun(t, random, 50),
   frozen: (t) => frozenRun(t, { subscribers: 1_000, frozenS: 20, perS: 10, p99MaxMs: 100 }),
   flood: (t) => floodRun(t, { seconds: 60, pairs: 50, perS: 10, p99MaxMs: 50 }),

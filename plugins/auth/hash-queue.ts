@@ -1,0 +1,100 @@
+// Which password is hashed next: two at once, those of users whom nobody is guessing first.
+
+/** scrypt takes as many threads as there are cores; more at once would only wait in the pool that also syncs the disk. */
+const runningMax = 2
+/** Waiting in each of the two queues: about 2 s of work, well within the time that a plugin has for its answer. */
+const waitingMax = 100
+/** How long a wrong password makes its user one who is being guessed, and how many such users are remembered. */
+const guessedMs = 60_000
+const guessedMax = 10_000
+/** How long hashes took lately, with their waiting: as long as an answer takes for which nothing is hashed. */
+const samplesMax = 64
+/** Answers that only wait. */
+const idleMax = 5_000
+
+type Start = () => void
+type Kind = 'fresh' | 'guessed'
+
+export class HashQueue {
+  #running = 0
+  readonly #waiting: Record<Kind, Start[]> = { fresh: [], guessed: [] }
+  /** Names of users, and names that are none, which shall not push the others out. */
+  readonly #guessed = { known: new Map<string, number>(), unknown: new Map<string, number>() }
+  readonly #samples: Record<Kind, number[]> = { fresh: [], guessed: [] }
+  #idle = 0
+
+  /** Something is being hashed: one that is not for a user would be in the way. */
+  get isBusy(): boolean {
+    return this.#running > 0
+  }
+
+  /** `isTried`: another password of this user is looked at just now. Undefined: too many wait already. */
+  run<T>(username: string, isTried: boolean, hash: () => Promise<T>): Promise<T> | undefined {
+    const kind = isTried ? 'guessed' : this.#kindOf(username)
+    if (!this.#mayRun(kind) && this.#waiting[kind].length >= waitingMax) return undefined
+    return this.#run(kind, hash)
+  }
+
+  /**
+   * Waits as long as a hash takes now, with its place in the queue, and hashes nothing: thousands of made-up names keep
+   * nobody who is real from logging in. Undefined: too many wait already.
+   */
+  pretend(username: string): Promise<void> | undefined {
+    const samples = this.#samples[this.#kindOf(username)]
+    const sample = samples[Math.floor(Math.random() * samples.length)]
+    if (sample === undefined || this.#idle >= idleMax) return undefined
+    this.#idle += 1
+    return new Promise((resolve) =>
+      setTimeout(() => {
+        this.#idle -= 1
+        resolve()
+      }, sample),
+    )
+  }
+
+  /** A password for this name was wrong. */
+  wrong(username: string, isKnown: boolean): void {
+    const names = isKnown ? this.#guessed.known : this.#guessed.unknown
+    names.delete(username)
+    names.set(username, Date.now() + guessedMs)
+    if (names.size <= guessedMax) return
+    const [oldest] = names.keys()
+    names.delete(oldest!)
+  }
+
+  #kindOf(username: string): Kind {
+    const until = this.#guessed.known.get(username) ?? this.#guessed.unknown.get(username) ?? 0
+    return until > Date.now() ? 'guessed' : 'fresh'
+  }
+
+  async #run<T>(kind: Kind, hash: () => Promise<T>): Promise<T> {
+    const cameAt = performance.now()
+    if (this.#mayRun(kind)) this.#running += 1
+    else await new Promise<void>((start) => this.#waiting[kind].push(start))
+    try {
+      return await hash()
+    } finally {
+      const samples = this.#samples[kind]
+      samples.push(performance.now() - cameAt)
+      if (samples.length > samplesMax) samples.shift()
+      this.#running -= 1
+      this.#startNext()
+    }
+  }
+
+  #startNext(): void {
+    for (const kind of ['fresh', 'guessed'] as const) {
+      if (!this.#mayRun(kind)) continue
+      const next = this.#waiting[kind].shift()
+      if (next === undefined) continue
+      // The turn is taken here, so that nobody who comes in between can take it.
+      this.#running += 1
+      next()
+    }
+  }
+
+  /** Guesses never take all the threads. */
+  #mayRun(kind: Kind): boolean {
+    return this.#running < (kind === 'fresh' ? runningMax : 1)
+  }
+}

@@ -162,7 +162,7 @@ async function build(
   if (dataDir !== undefined && 'backup' in store) {
     const sessions = (): number => broker.reception.sessions.size
     const clients = () => broker.clientInfos()
-    const desk = { bans, log: log.child({ room: 'admin' }), end: broker.reception.end.bind(broker.reception) }
+    const desk = { bans, log: log.child({ room: 'admin' }), end: broker.endAll.bind(broker) }
     const commands = createCommands({ store, cluster, drain, sessions, onDrained, plugins: loaded, clients })
     const control = await openControl(dataDir, { ...commands, ...abuseCommands(desk) }, log.child({ room: 'admin' }))
     onStop(() => control.close())

@@ -1,7 +1,7 @@
 // Takes what another node hands over for a session that is here: what was in flight, and what is still to be sent.
 import type { Message } from '../message.ts'
 import { reason } from '../protocol/reason-codes.ts'
-import { fromLog } from './backlog.ts'
+import { fromLog, mayGetArrived } from './backlog.ts'
 import type { HandedOver } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
 import { Outgoing } from './outgoing.ts'
@@ -20,6 +20,12 @@ export function noteInFlight(session: Session, { packetId, qos, released }: Hand
 export function offerArrived(house: DeliveryHouse, session: Session, message: Message, sequence: number): void {
   if (session.outbox.link === undefined || session.outbox.window.knownSequences().has(sequence)) return
   const delivery = fromLog(house, session, new Outgoing(message, sequence))
-  if (delivery === undefined) session.outbox.pass(sequence)
-  else session.outbox.offer(delivery)
+  const may = delivery !== undefined && mayGetArrived(house, session, delivery)
+  const offer = (isGranted: boolean): void => {
+    if (delivery === undefined || !isGranted) session.outbox.pass(sequence)
+    else session.outbox.offer(delivery)
+  }
+  // The hooks never reject.
+  if (may instanceof Promise) void may.then(offer)
+  else offer(may)
 }

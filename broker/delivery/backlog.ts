@@ -6,6 +6,7 @@ import { type Delivery, deliver, mergeTerms, type Terms, termsOf } from './deliv
 import { isFormers, isHandedOver, parseHandedOver } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
 import { Outgoing } from './outgoing.ts'
+import { mayStillGet } from './revoked.ts'
 import type { Session } from './session.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -48,11 +49,23 @@ export async function readBacklog(house: DeliveryHouse, session: Session, range:
   for (const { sequence, message } of read.entries) {
     if (known.has(sequence)) continue
     const delivery = fromLog(house, session, new Outgoing(message, sequence))
-    if (delivery === undefined) session.outbox.pass(sequence)
-    else deliveries.push(delivery)
+    if (delivery !== undefined && (await mayGetArrived(house, session, delivery))) deliveries.push(delivery)
+    else {
+      // A turn in a shared group that it may not take any more is another member's.
+      if (message.via !== undefined && session.outbox.link !== undefined)
+        house.passOnTurn(message, message.via, session)
+      session.outbox.pass(sequence)
+    }
   }
   const { end, through, skipped, gaps } = read
   return { deliveries, upTo: end ? range.upTo : through, end, skipped, gaps }
+}
+
+/** What another node handed over for a subscription that is not here may have lost it for good: then it is asked for. */
+export function mayGetArrived(house: DeliveryHouse, session: Session, delivery: Delivery): boolean | Promise<boolean> {
+  const { link } = session.outbox
+  if (link === undefined || !isHandedOver(delivery.outgoing.message.via)) return true
+  return mayStillGet(house, session, link.info, delivery)
 }
 
 /** The delivery of a message of the log to this session; undefined when no subscription of it wants the message now. */

@@ -25,6 +25,8 @@ export interface DeliveryHouse {
   markMoved(session: Session): void
   /** A message of a shared subscription that its receiver did not acknowledge. True: another member will get it. */
   passOn(delivery: Delivery, from: Session): boolean
+  /** The same for one that lies in the log by `via`; false also when that is no shared group. */
+  passOnTurn(message: Message, via: string, from: Session): boolean
   /** Messages fell off a bounded queue before the session could read them. */
   tellSkipped(session: Session, messages: number): void
   countDrop(reason: DropReason, delivery: Delivery, session: Session): void

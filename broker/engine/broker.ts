@@ -149,6 +149,13 @@ export class Broker extends Aedes implements Engine {
     return found.length > 0
   }
 
+  /** Ends those who fit, whether they have a session yet or not; how many. */
+  endAll(fits: (client: ClientInfo) => boolean, phrase: string): number {
+    const ending = [...this.reception.known()].filter((connection) => !connection.closed && fits(connection.info))
+    for (const connection of ending) connection.end(reason.administrativeAction, phrase)
+    return ending.length
+  }
+
   rightsChanged(affects?: (client: ClientInfo) => boolean): Promise<RightsChange> {
     return this.reception.rights.changed(affects)
   }

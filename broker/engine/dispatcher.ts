@@ -174,7 +174,19 @@ export class Dispatcher {
     if (left?.share === undefined) return false
     const { message } = delivery.outgoing
     const group = this.#router.find(left.filter)?.groups?.get(left.share)
-    const member = group?.pick(message, from.subscriptions.get(left.record.filter) ?? left)
+    return this.#passOnTo(group?.pick(message, from.subscriptions.get(left.record.filter) ?? left), message, from)
+  }
+
+  /** The same for a turn that `from` finds in the log, by `$share/NAME/filter`, and may not take. */
+  passOnTurn(message: Message, via: string, from: Session): boolean {
+    const group = parseShare(via)
+    if (group === undefined) return false
+    const { via: _, ...own } = message
+    const members = this.#router.find(group.filter)?.groups?.get(group.share)
+    return this.#passOnTo(members?.pick(own, from.subscriptions.get(via)), own, from)
+  }
+
+  #passOnTo(member: Subscription | undefined, message: Message, from: Session): boolean {
     if (member === undefined) return false
     // Whose messages are kept gets them when it is back: others who are away are no better.
     if (member.slot < 0 && from.persistent && !from.ended) return false

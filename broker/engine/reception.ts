@@ -133,13 +133,6 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     for (const connection of this.#entering) if (connection.id === clientId) yield connection
   }
 
-  /** Ends those who fit, whether they have a session yet or not; how many. */
-  end(fits: (client: ClientInfo) => boolean, phrase: string): number {
-    const ending = [...this.known()].filter((connection) => !connection.closed && fits(connection.info))
-    for (const connection of ending) connection.end(reason.administrativeAction, phrase)
-    return ending.length
-  }
-
   *known(): IterableIterator<Connection> {
     yield* this.#byClientId.values()
     yield* this.#entering
@@ -331,6 +324,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   passOn(delivery: Delivery, from: Session): boolean {
     if (this.#closing && from.persistent) return false
     return this.#dispatcher.passOn(delivery, from)
+  }
+
+  passOnTurn(message: Message, via: string, from: Session): boolean {
+    return this.#dispatcher.passOnTurn(message, via, from)
   }
 
   markMoved(session: Session): void {

@@ -11,6 +11,8 @@ export interface Member {
   readonly qos: 0 | 1 | 2
   /** Messages sent to it and not acknowledged. */
   readonly load: number
+  /** True: it may not get messages of this topic, although it holds a filter that matches. */
+  readonly withhold?: ((topic: string) => boolean) | undefined
 }
 
 /** All that hold one filter. */

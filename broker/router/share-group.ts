@@ -49,8 +49,9 @@ export class ShareGroup<M extends Member> {
    */
   pick(message: SharedMessage, except?: M): M | undefined {
     const chosen = this.online.length === 0 ? undefined : this.online[this.#index(message)]
-    if (chosen !== undefined && chosen !== except) return chosen
-    return this.online.find((member) => member !== except) ?? this.#pickOffline(except)
+    const takes = (member: M): boolean => member !== except && member.withhold?.(message.topic) !== true
+    if (chosen !== undefined && takes(chosen)) return chosen
+    return this.online.find(takes) ?? this.#pickOffline(takes)
   }
 
   /** Among the connected members, of whom there is at least one. */
@@ -73,9 +74,9 @@ export class ShareGroup<M extends Member> {
   }
 
   /** Those who are away take turns. */
-  #pickOffline(except: M | undefined): M | undefined {
+  #pickOffline(takes: (member: M) => boolean): M | undefined {
     for (const member of this.offline) {
-      if (!member.queueing || member === except) continue
+      if (!member.queueing || !takes(member)) continue
       this.offline.delete(member)
       this.offline.add(member)
       return member

@@ -22,6 +22,7 @@ export class HashQueue {
   readonly #guessed = { known: new Map<string, number>(), unknown: new Map<string, number>() }
   readonly #samples: Record<Kind, number[]> = { fresh: [], guessed: [] }
   #idle = 0
+  #isResting = false
 
   /** Something is being hashed: one that is not for a user would be in the way. */
   get isBusy(): boolean {
@@ -71,6 +72,7 @@ export class HashQueue {
     const cameAt = performance.now()
     if (this.#mayRun(kind)) this.#running += 1
     else await new Promise<void>((start) => this.#waiting[kind].push(start))
+    const startedAt = performance.now()
     try {
       return await hash()
     } finally {
@@ -78,8 +80,18 @@ export class HashQueue {
       samples.push(performance.now() - cameAt)
       if (samples.length > samplesMax) samples.shift()
       this.#running -= 1
+      if (kind === 'guessed') this.#rest(performance.now() - startedAt)
       this.#startNext()
     }
+  }
+
+  /** After a guess as long as it took: guesses have at most half of one thread, and the rest is for others. */
+  #rest(restMs: number): void {
+    this.#isResting = true
+    setTimeout(() => {
+      this.#isResting = false
+      this.#startNext()
+    }, restMs)
   }
 
   #startNext(): void {
@@ -95,6 +107,6 @@ export class HashQueue {
 
   /** Guesses never take all the threads. */
   #mayRun(kind: Kind): boolean {
-    return this.#running < (kind === 'fresh' ? runningMax : 1)
+    return kind === 'fresh' ? this.#running < runningMax : this.#running === 0 && !this.#isResting
   }
 }

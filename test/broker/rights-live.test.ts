@@ -210,3 +210,52 @@ test('rights: a user that is gone is disconnected, and its will is not published
   assert.equal(published.topic, 'will/bob')
   assert.equal((await tryConnect(t, broker.port(), { clientId: 'alice' })).code, 0x86)
 })
+
+test(
+  'rights: of a shared group nobody gets what it may not have, and nothing is lost for the others',
+  deadline,
+  async (t) => {
+    const { rules, broker } = await house(t)
+    const filter = '$share/workers/jobs/#'
+    const jobs = Array.from({ length: 8 }, (_, index) => `jobs/${index % 3 === 0 ? 'secret' : 'open'}`)
+    const sender = await connectRaw(t, broker.port(), { clientId: 'sender' })
+    const isOf = (name: string) => (id: string) => id === name
+
+    // Withheld from a member: its turns are those of the others.
+    rules.subscribe = ({ id }) => ({
+      allow: true,
+      ...(isOf('bob')(id) && { withhold: (topic) => topic === 'jobs/secret' }),
+    })
+    const alice = await connectRaw(t, broker.port(), { ...kept('alice'), answers: true })
+    const bob = await connectRaw(t, broker.port(), { ...kept('bob'), answers: true })
+    for (const client of [alice, bob]) await client.subscribe(filter, { qos: 1 })
+    for (const topic of jobs) await publish(sender, topic, topic)
+    const [ofAlice, ofBob] = [await topicsOf(alice), await topicsOf(bob)]
+    assert.deepEqual([...ofAlice, ...ofBob].sort(), [...jobs].sort())
+    assert.ok(ofBob.length > 0 && !ofBob.includes('jobs/secret'))
+
+    // Turns that wait for one who lost the right while it was away go to the others when it comes back.
+    await alice.leave()
+    await bob.leave()
+    for (const topic of jobs) await publish(sender, topic, topic)
+    rules.subscribe = ({ id }) => isOf('alice')(id)
+    const first = await connectRaw(t, broker.port(), { ...kept('alice'), answers: true })
+    const second = await connectRaw(t, broker.port(), kept('bob'))
+    await second.nothing()
+    const topics: string[] = []
+    while (topics.length < jobs.length) topics.push((await first.expect('publish')).topic)
+    assert.deepEqual(topics.sort(), [...jobs].sort())
+    await second.nothing()
+  },
+)
+
+/** Of all messages that the broker had for it. */
+async function topicsOf(client: RawClient): Promise<string[]> {
+  client.send({ cmd: 'pingreq' })
+  const topics: string[] = []
+  for (;;) {
+    const packet = await client.next()
+    if (packet.cmd === 'pingresp') return topics
+    if (packet.cmd === 'publish') topics.push(packet.topic)
+  }
+}

@@ -112,14 +112,10 @@ export class Outbox {
   /** Rights were taken away: what waits and may not be delivered any more is let go. */
   recheck(): void {
     this.#session.rightsVersion += 1
-    this.#letGoOfRevoked()
+    letGoOfRevoked(this.#house, this.#session, this.window, [this.#backlog, this.#live])
     const link = this.#link
     if (link !== undefined && this.#redelivery.length > 0 && !this.#gated) this.#loadThenPump(link)
     else this.pump()
-  }
-
-  #letGoOfRevoked(): void {
-    letGoOfRevoked(this.#house, this.#session, this.window, [this.#backlog, this.#live])
   }
 
   #begin(link: Link): void {
@@ -348,7 +344,8 @@ export class Outbox {
       if (this.#link !== link) return
       this.#reading = false
       for (const delivery of read.deliveries) this.#backlog.push(delivery)
-      if (rightsVersion !== this.#session.rightsVersion) this.#letGoOfRevoked()
+      if (rightsVersion !== this.#session.rightsVersion)
+        letGoOfRevoked(this.#house, this.#session, this.window, [this.#backlog, this.#live])
       if (isArrived) {
         this.#arrivedUpTo = read.end ? undefined : read.upTo
         this.pump()

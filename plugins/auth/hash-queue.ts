@@ -22,7 +22,6 @@ export class HashQueue {
   readonly #guessed = { known: new Map<string, number>(), unknown: new Map<string, number>() }
   readonly #samples: Record<Kind, number[]> = { fresh: [], guessed: [] }
   #idle = 0
-  #isResting = false
 
   /** Something is being hashed: one that is not for a user would be in the way. */
   get isBusy(): boolean {
@@ -32,7 +31,7 @@ export class HashQueue {
   /** `isTried`: another password of this user is looked at just now. Undefined: too many wait already. */
   run<T>(username: string, isTried: boolean, hash: () => Promise<T>): Promise<T> | undefined {
     const kind = isTried ? 'guessed' : this.#kindOf(username)
-    if (!this.#mayRun(kind) && this.#waiting[kind].length >= waitingMax) return undefined
+    if (!this.#hasThread && this.#waiting[kind].length >= waitingMax) return undefined
     return this.#run(kind, hash)
   }
 
@@ -70,9 +69,8 @@ export class HashQueue {
 
   async #run<T>(kind: Kind, hash: () => Promise<T>): Promise<T> {
     const cameAt = performance.now()
-    if (this.#mayRun(kind)) this.#running += 1
+    if (this.#hasThread) this.#running += 1
     else await new Promise<void>((start) => this.#waiting[kind].push(start))
-    const startedAt = performance.now()
     try {
       return await hash()
     } finally {
@@ -80,33 +78,19 @@ export class HashQueue {
       samples.push(performance.now() - cameAt)
       if (samples.length > samplesMax) samples.shift()
       this.#running -= 1
-      if (kind === 'guessed') this.#rest(performance.now() - startedAt)
       this.#startNext()
     }
-  }
-
-  /** After a guess as long as it took: guesses have at most half of one thread, and the rest is for others. */
-  #rest(restMs: number): void {
-    this.#isResting = true
-    setTimeout(() => {
-      this.#isResting = false
-      this.#startNext()
-    }, restMs)
   }
 
   #startNext(): void {
-    for (const kind of ['fresh', 'guessed'] as const) {
-      if (!this.#mayRun(kind)) continue
-      const next = this.#waiting[kind].shift()
-      if (next === undefined) continue
-      // The turn is taken here, so that nobody who comes in between can take it.
-      this.#running += 1
-      next()
-    }
+    const next = this.#waiting.fresh.shift() ?? this.#waiting.guessed.shift()
+    if (next === undefined) return
+    // The turn is taken here, so that nobody who comes in between can take it.
+    this.#running += 1
+    next()
   }
 
-  /** Guesses never take all the threads. */
-  #mayRun(kind: Kind): boolean {
-    return kind === 'fresh' ? this.#running < runningMax : this.#running === 0 && !this.#isResting
+  get #hasThread(): boolean {
+    return this.#running < runningMax
   }
 }

@@ -95,8 +95,8 @@ async function takePlaces(house: House, cause: Cause, part: 'victim' | 'witness'
   const live = await connect('live', { version, answers: true })
   await live.subscribe([filter, `$share/${user}/${filter}`], { qos })
   const held = await connect('held', {
-    properties: { receiveMaximum: 1 },
-    ...(random.chance() && kept(`${user}-held`)),
+    ...(random.chance() && { clean: false }),
+    properties: { receiveMaximum: 1, sessionExpiryInterval: random.pick([0, 3600]) },
   })
   await held.subscribe(filter, { qos: 1 })
   const away = await connect('away', { ...kept(`${user}-away`, version) })
@@ -260,7 +260,7 @@ async function startHouse(t: Cleanup): Promise<House> {
 const config = `
 node: chaos
 listeners: [{ name: tcp, type: tcp, port: 0 }]
-limits: { sessionsPerUser: 100 }
+limits: { sessionsPerUser: 100, loopDelayMs: 0 }
 store: { type: level, path: ./data, durability: os }
 log: { format: json }
 admin: { enabled: false }

@@ -21,7 +21,7 @@ const giftsAtOnce = 32
 const lookMs = 1_000
 
 export interface MoveParts {
-  /** The session came here, and the node that had it is away. */
+  /** The session came here, and the node that had it is away or does not answer. */
   onFormerAway(clientId: string, node: string): void
   readonly meeting: Meeting
   readonly routing: RedisRouting
@@ -180,9 +180,9 @@ export class RedisMoves implements SessionMoves {
     this.#missed.delete(claimant.clientId)
     if (claim.outcome === 'taken' && former !== undefined) {
       const from = liveOwner(meeting, former)
-      if (from === undefined) entered.onFormerAway(claimant.clientId, former.node)
       const got = from && (await entered.pulls.begin(from, { clientId: claimant.clientId, epoch, isClean }))
       if (got === 'superseded') return 'superseded'
+      if (got === undefined || got === 'missed') entered.onFormerAway(claimant.clientId, former.node)
       if (got === 'missed' && !isClean) this.#fetchLater(claimant.clientId, [former.node])
     }
     if (turn.isSuperseded) return 'superseded'

@@ -28,8 +28,8 @@ test('cluster: wills of a killed node are published once, and not again when it 
   const wills = await watcher.texts(5)
   assert.deepEqual(wills.sort(), ['client 0', 'client 1', 'client 2', 'client 3', 'client 4'])
   await one.start()
-  // Comes behind whatever the node publishes at its start.
-  const late = await connectRaw(t, one.port, willOf('late'))
+  // Comes behind whatever the node publishes after its start.
+  const late = await connectRaw(t, one.port, willOf('late', 4))
   await late.cut()
   assert.deepEqual(await watcher.texts(1), ['late'])
   assert.equal(three.isRunning, true)
@@ -43,8 +43,8 @@ test('cluster: a will that waits is not published when its client comes to anoth
   const waits = await connectRaw(t, one.port, willOf('waits', 2))
   await waits.cut()
   await connectRaw(t, two.port, willOf('waits', 3600))
-  await connectRaw(t, one.port, willOf('died', 6))
-  await connectRaw(t, one.port, willOf('not back', 1))
+  await connectRaw(t, one.port, willOf('died', 4))
+  await connectRaw(t, one.port, willOf('not back', 8))
   await one.kill()
   await connectRaw(t, two.port, willOf('died', 3600))
   assert.deepEqual(await watcher.texts(1), ['not back'])

@@ -41,6 +41,10 @@ export class Pulls {
     })
   }
 
+  stop(): void {
+    for (const pull of this.#pulls.values()) pull.wake()
+  }
+
   /** Resolves when nothing is on its way from another node any more; undefined: nothing is. */
   ended(clientId: string): Promise<void> | undefined {
     return this.#pulls.get(clientId)?.done
@@ -78,7 +82,7 @@ export class Pulls {
     if (done === undefined) return true
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<false>((resolve) => {
-      timer = setTimeout(() => resolve(false), giveMs)
+      timer = setTimeout(() => resolve(false), giveMs).unref()
     })
     return Promise.race([done.then(() => true), late]).finally(() => clearTimeout(timer))
   }
@@ -123,7 +127,7 @@ export class Pulls {
     const pull = this.#pulls.get(clientId)
     if (pull === undefined || pull.hasArrived) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, arrivalMs)
+      const timer = setTimeout(resolve, arrivalMs).unref()
       pull.wake = () => {
         clearTimeout(timer)
         resolve()

@@ -98,6 +98,7 @@ export class RedisMoves implements SessionMoves {
     this.#turns.stop()
     this.#entered?.check.stop()
     this.#entered?.gives.stop()
+    this.#entered?.pulls.stop()
   }
 
   async claim(info: ClientInfo, cleanStart: boolean, expiryS: number): Promise<Claimed> {

@@ -83,7 +83,7 @@ export class Where {
     let timer: NodeJS.Timeout | undefined
     const came = new Promise<boolean>((resolve) => {
       this.#awaited.set(key, () => resolve(true))
-      timer = setTimeout(() => resolve(false), comesMs)
+      timer = setTimeout(() => resolve(false), comesMs).unref()
     })
     try {
       const answer = (await this.#parts.meeting.bus.ask(member, question, this.#number, answerMs)) as Answer

@@ -1,10 +1,10 @@
 // Who is kept out by name: users, client ids, addresses and ranges of them, each with an end if it has one. In a file of the
 // data folder, so that it survives a restart; without one in memory.
-import { open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { BlockList, isIP, isIPv6 } from 'node:net'
-import { dirname } from 'node:path'
 import { z } from 'zod'
 import { OrioleError } from './errors.ts'
+import { replaceFile } from './replace-file.ts'
 
 /** Whom a ban names. */
 export const banKinds = ['user', 'client', 'address'] as const
@@ -168,22 +168,4 @@ function family(address: string): 'ipv4' | 'ipv6' {
 function unreadable(path: string, cause: unknown): OrioleError {
   const message = `${path} cannot be understood, so nobody knows who is banned; repair it, or move it away and ban anew`
   return new OrioleError('ORI_BAN_FILE', message, { cause })
-}
-
-/** Whole or not at all: whoever reads it after a crash finds the one before or this one. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const file = await open(`${path}.new`, 'w', 0o600)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(`${path}.new`, path)
-  const folder = await open(dirname(path), 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }

@@ -1,7 +1,8 @@
 // The versions of the files of plugins that were in use, each with the time from which it was: 0600, the last ones.
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { AnyFile } from './file-changes.ts'
+import { replaceFile } from './replace-file.ts'
 
 /** Of each file. Whoever wants more has a repository. */
 const versionsMax = 20
@@ -22,14 +23,7 @@ export class FileArchive {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const time = new Date().toISOString().replaceAll(':', '').replaceAll('-', '')
     const path = join(folder, `${time}-${basename(file.path)}`)
-    // Whoever reads it while it is written finds nothing by that name.
-    const handle = await open(`${path}.new`, 'w', 0o600)
-    try {
-      await handle.writeFile(text)
-    } finally {
-      await handle.close()
-    }
-    await rename(`${path}.new`, path)
+    await replaceFile(path, text)
     const kept = await this.#versionsOf(plugin, file)
     for (const old of kept.slice(0, -versionsMax)) await rm(join(folder, old), { force: true })
   }

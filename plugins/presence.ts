@@ -1,8 +1,9 @@
 // presence: keeps a retained message for each user that says whether any of the user's devices is connected.
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type ClientInfo, definePlugin, type PluginBroker } from '../broker/plugin.ts'
+import { replaceFile } from '../broker/replace-file.ts'
 
 /** The list of users who are online is written at most so often; a crash in between leaves some shown as online. */
 const saveDelayMs = 500
@@ -75,8 +76,7 @@ function savedList(broker: PluginBroker, usernames: () => readonly string[]) {
   let writing: Promise<void> = Promise.resolve()
 
   async function write(): Promise<void> {
-    await writeFile(`${path}.new`, JSON.stringify(usernames()), { mode: 0o600 })
-    await rename(`${path}.new`, path)
+    await replaceFile(path, JSON.stringify(usernames()))
   }
 
   function save(): Promise<void> {

@@ -1,8 +1,8 @@
 // The file of devices, line by line: read, and changed by one command at a time.
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open, readFile, rm, stat } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { errorText } from '../errors.ts'
+import { replaceFile } from '../replace-file.ts'
 import { CommandError } from './fail.ts'
 import { yamlKey } from './yaml-key.ts'
 
@@ -43,15 +43,7 @@ export async function changeDeviceFile(path: string, change: (text: string) => s
     const before = await modeOf(path)
     const text = before === undefined ? '' : await readDeviceFile(path)
     const changed = change(text)
-    const file = await open(`${path}.new`, 'w', before ?? 0o600)
-    try {
-      await file.writeFile(changed)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(`${path}.new`, path)
-    await syncFolder(dirname(path))
+    await replaceFile(path, changed, before)
   } catch (error) {
     if (error instanceof CommandError) throw error
     throw new CommandError(`cannot write ${path}: ${errorText(error)}`, { cause: error })
@@ -85,14 +77,5 @@ async function modeOf(path: string): Promise<number | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { parse } from 'yaml'
 import { hashPassword, isPasswordHash } from '../../broker/password.ts'
 import type { Identity, PluginBroker } from '../../broker/plugin.ts'
-import { replaceFile } from './replace-file.ts'
+import { replaceFile } from '../../broker/replace-file.ts'
 import type { User } from './users.ts'
 
 export const adminName = 'admin'

@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PluginLog } from '../../broker/plugin.ts'
+import { replaceFile } from '../../broker/replace-file.ts'
 import { createHttpClient, type HttpClient } from './http-client.ts'
-import { replaceFile } from './replace-file.ts'
 import { isObject, parseStrictJson } from './strict-json.ts'
 import { readKeys, type VerificationKey } from './verification-keys.ts'
 

@@ -2,9 +2,9 @@
 import { open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Write, fsync, rename, fsync of the folder. The file is for its owner only. */
-export async function replaceFile(path: string, content: string): Promise<void> {
-  const file = await open(`${path}.new`, 'w', 0o600)
+/** Write, fsync, rename, fsync of the folder. As a rule the file is for its owner only. */
+export async function replaceFile(path: string, content: string, mode = 0o600): Promise<void> {
+  const file = await open(`${path}.new`, 'w', mode)
   try {
     await file.writeFile(content)
     await file.sync()

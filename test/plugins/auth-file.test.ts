@@ -86,8 +86,12 @@ test('auth-file: an unknown user takes as long as a wrong password, a remembered
   }
   const first = await time('alice', alicePassword)
   const again = Math.min(...[await time('alice', alicePassword), await time('alice', alicePassword)])
-  const wrongly = Math.min(...[await time('alice', 'wrong'), await time('alice', 'wronger')])
-  const unknown = Math.min(...[await time('bob', 'wrong'), await time('carol', 'wrong')])
+  // In turns, and the least of several: a busy machine holds up one or the other.
+  let [wrongly, unknown] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+  for (let round = 0; round < 6; round += 1) {
+    wrongly = Math.min(wrongly, await time('alice', `wrong ${round}`))
+    unknown = Math.min(unknown, await time(`nobody${round}`, 'wrong'))
+  }
   assert.ok(again < first / 4, `remembered ${again} ms, first ${first} ms`)
   assert.ok(unknown > wrongly / 2, `unknown ${unknown} ms, wrong ${wrongly} ms`)
 })

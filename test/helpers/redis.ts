@@ -33,9 +33,19 @@ export interface RedisSettings {
 
 /** On a free port and a Unix socket, in a temporary folder, gone after the test. */
 export async function startRedis(t: Cleanup, settings: RedisSettings = {}): Promise<TestRedis> {
+  for (let triesLeft = 4; ; triesLeft -= 1) {
+    try {
+      return await startAt(t, settings, await freePort())
+    } catch (error) {
+      // The port was taken meanwhile, or that of a Redis Cluster's bus, which is 10,000 higher.
+      if (triesLeft === 0) throw error
+    }
+  }
+}
+
+async function startAt(t: Cleanup, settings: RedisSettings, port: number): Promise<TestRedis> {
   const folder = await temporaryFolder(t)
   const path = join(folder, 'redis.sock')
-  const port = await freePort()
   let child: ChildProcess | undefined
   let runs = 0
   const redis: TestRedis = {

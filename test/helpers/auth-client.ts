@@ -23,7 +23,7 @@ export async function startScramBroker(t: TestContext, limits = '{}'): Promise<S
   const folder = await temporaryFolder(t)
   await writeFiles(folder, {
     'scram.yaml': `alice: "${secret}"\nbob: "${secret}"\n`,
-    'groups.yaml': '{}\n',
+    'groups.yaml': 'interns: {}\n',
     'acl.yaml': `- allow: { subscribe: ["#"], publish: ["#"] }
 - deny: { groups: [interns], subscribe: ["board"], publish: ["board"] }
 `,

@@ -274,6 +274,7 @@ class RedisMeeting implements RunningMeeting {
       // Others may have acted as if this node were dead: it comes in again, as after a time without Redis.
       if (!(await this.#members.renew(this.#link.own))) this.#link.fall('the lease of this node had ended')
     } catch (error) {
+      if (error instanceof OrioleError) this.#problem = error
       // Somebody else has our name, or nobody can write: nothing more may be done here as if the others knew.
       if (error instanceof OrioleError || this.mayBeDead) this.#link.fall(error)
       else this.#link.suspect()

@@ -64,8 +64,9 @@ function fill(output: Buffer, input: Buffer, progress: (to: number) => void): vo
     // Byte by byte: a copy may overlap what it makes.
     for (const end = to + count; to < end; to += 1) output[to] = output[to - offset]!
   }
-  if (to !== length) throw new DamagedRecord('a compressed block ends too early')
+  // Also of an input that is cut right behind one of its elements.
   progress(to)
+  if (to !== length) throw new DamagedRecord('a compressed block ends too early')
 }
 
 function littleEndian(input: Buffer, at: number, bytes: number): number {

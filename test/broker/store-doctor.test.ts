@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { examineStore, repairStore } from '../../broker/store/doctor.ts'
 import { createLevelStore } from '../../broker/store/level.ts'
+import { decompressDamaged } from '../../broker/store/snappy.ts'
 import { contentOf, damageOnce, digestOf, makeData } from '../chaos/damage.ts'
 import { runCommand } from '../helpers/command.ts'
 import { seeded } from '../helpers/random.ts'
@@ -80,3 +81,10 @@ async function sessionsIn(path: string): Promise<unknown[]> {
   await store.close()
   return found
 }
+
+test('doctor: of a compressed block that is cut right behind a record, that record is there', () => {
+  const record = Buffer.from('a whole record')
+  // Snappy: the length of the whole, then a literal.
+  const cut = Buffer.concat([Buffer.from([100, (record.length - 1) << 2]), record])
+  assert.deepEqual(decompressDamaged(cut), record)
+})

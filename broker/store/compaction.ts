@@ -95,7 +95,8 @@ export class Compaction {
       for (const step of steps) {
         if (this.#stopped) return
         await this.#database().compact(step)
-        await later(restMs, undefined, { ref: false })
+        // It keeps the process: whoever closes the store waits for it.
+        await later(restMs)
       }
     }
   }

@@ -1,22 +1,23 @@
 // `oriole import`: files that mosquitto's own tools made, a broker that starts with them, and passwords that still let in.
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { promisify } from 'node:util'
 import { isPasswordHash, verifyPassword } from '../../broker/password.ts'
 import { temporaryFolder } from '../helpers/broker.ts'
 import { runCommand } from '../helpers/command.ts'
 import { credentialsOf, load, type NotedLog } from '../helpers/plugins.ts'
 
 const timeout = 60_000
-const run = promisify(execFile)
+
+/** What mosquitto_passwd 2.0.11 wrote, with `-b -H sha512` and `-b -H sha512-pbkdf2`. Its package would start a broker. */
+const passwords = `alice:$6$retJZ08NuCojcyuJ$UWmhu8Ix0fY7wTaDbuc9yxU4zfH1afDFidHMKd2M0yc5xVLsCdv5lkIApfh7WrLjuXlCQmxG3KY42CUt0Zf01g==
+bob:$7$101$YBzlBciQ6nyoMfGV$76TwmL/3BQu6U4SKyW4/pFtY7qx+mvHbUq5Qn3frGyo0kn1LKxB7GGGOrYDJI7GZgaST6vK1LT1QsDPyGioc1w==
+`
 
 async function passwordFile(folder: string): Promise<string> {
   const path = join(folder, 'passwords')
-  await run('mosquitto_passwd', ['-b', '-H', 'sha512', '-c', path, 'alice', 'wonderland'])
-  await run('mosquitto_passwd', ['-b', '-H', 'sha512-pbkdf2', path, 'bob', 'the:builder'])
+  await writeFile(path, passwords, { mode: 0o600 })
   return path
 }
 

@@ -1,8 +1,8 @@
 // Who is kept out by name: users, client ids, addresses and ranges of them, each with an end if it has one. In a file of the
 // data folder, so that it survives a restart; without one in memory.
 import { readFile } from 'node:fs/promises'
-import { BlockList, isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { addressList, canonicalAddress, plainAddress } from './address.ts'
 import { OrioleError } from './errors.ts'
 import { replaceFile } from './replace-file.ts'
 
@@ -41,7 +41,7 @@ export class Bans {
   readonly #path: string | undefined
   readonly #bans = new Map<string, Ban>()
   /** Made anew after each change. */
-  #ranges: BlockList | undefined
+  #isBanned: ((address: string) => boolean) | undefined
   #writing: Promise<void> = Promise.resolve()
 
   private constructor(path: string | undefined, bans: readonly Ban[]) {
@@ -60,7 +60,11 @@ export class Bans {
       throw unreadable(path, error)
     }
     try {
-      return new Bans(path, fileSchema.parse(JSON.parse(text)).bans)
+      const { bans } = fileSchema.parse(JSON.parse(text))
+      return new Bans(
+        path,
+        bans.map((ban) => ({ ...ban, value: checkBan(ban.kind, ban.value) })),
+      )
     } catch (error) {
       throw unreadable(path, error)
     }
@@ -81,8 +85,8 @@ export class Bans {
     const named = [this.#bans.get(`client ${clientId}`), username && this.#bans.get(`user ${username}`)]
     for (const ban of named) if (typeof ban === 'object' && isOn(ban, now)) return ban
     const plain = plainAddress(address)
-    if (isIP(plain) === 0 || !this.#blocks(plain)) return undefined
-    return this.list(now).find(({ kind, value }) => kind === 'address' && rangeOf([value]).check(plain, family(plain)))
+    if (!this.#blocks(plain)) return undefined
+    return this.list(now).find(({ kind, value }) => kind === 'address' && addressList([value])(plain))
   }
 
   /** Resolves when it is on the disk. It holds before that. Replaces one for the same. */
@@ -106,12 +110,13 @@ export class Bans {
   }
 
   #blocks(address: string): boolean {
-    this.#ranges ??= rangeOf([...this.#bans.values()].flatMap(({ kind, value }) => (kind === 'address' ? [value] : [])))
-    return this.#ranges.check(address, family(address))
+    const banned = () => [...this.#bans.values()].flatMap(({ kind, value }) => (kind === 'address' ? [value] : []))
+    this.#isBanned ??= addressList(banned())
+    return this.#isBanned(address)
   }
 
   #changed(): Promise<void> {
-    this.#ranges = undefined
+    this.#isBanned = undefined
     const path = this.#path
     if (path === undefined) return Promise.resolve()
     const write = () => replaceFile(path, `${JSON.stringify({ format: 1, bans: [...this.#bans.values()] })}\n`)
@@ -126,14 +131,15 @@ export function checkBan(kind: BanKind, value: string): string {
     if (value === '') throw new OrioleError('ORI_BAN_INVALID', `name the ${kind} that is banned`)
     return value
   }
-  const [address = '', bits, ...more] = value.split('/')
-  const plain = plainAddress(address)
-  const most = isIPv6(plain) ? 128 : 32
-  const isRange = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most)
-  if (isIP(plain) === 0 || !isRange || more.length > 0) {
-    throw new OrioleError('ORI_BAN_INVALID', `"${value}" is no address and no range; write 192.0.2.7 or 10.0.0.0/8`)
+  const [address = '', ...prefix] = value.split('/')
+  const plain = [canonicalAddress(address) ?? address, ...prefix].join('/')
+  try {
+    addressList([plain])
+    return plain
+  } catch (error) {
+    const message = `"${value}" is no address and no range; write 192.0.2.7 or 10.0.0.0/8`
+    throw new OrioleError('ORI_BAN_INVALID', message, { cause: error })
   }
-  return bits === undefined ? plain : `${plain}/${bits}`
 }
 
 function isOn({ until = Number.POSITIVE_INFINITY }: Ban, now: number): boolean {
@@ -142,27 +148,6 @@ function isOn({ until = Number.POSITIVE_INFINITY }: Ban, now: number): boolean {
 
 function keyOf({ kind, value }: Pick<Ban, 'kind' | 'value'>): string {
   return `${kind} ${value}`
-}
-
-function rangeOf(values: readonly string[]): BlockList {
-  const ranges = new BlockList()
-  for (const value of values) {
-    const [address = '', bits] = value.split('/')
-    if (bits === undefined) ranges.addAddress(address, family(address))
-    else ranges.addSubnet(address, Number(bits), family(address))
-  }
-  return ranges
-}
-
-/** IPv4 that came over an IPv6 socket. */
-function plainAddress(address: string): string {
-  return address.toLowerCase().startsWith('::ffff:') && address.includes('.')
-    ? address.slice('::ffff:'.length)
-    : address
-}
-
-function family(address: string): 'ipv4' | 'ipv6' {
-  return isIPv6(address) ? 'ipv6' : 'ipv4'
 }
 
 function unreadable(path: string, cause: unknown): OrioleError {

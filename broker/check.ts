@@ -1,12 +1,12 @@
 // All that `start` would refuse in the files that people write, without starting anything.
 import { resolve } from 'node:path'
+import { addressList } from './address.ts'
 import type { Environment } from './config/env.ts'
 import { loadConfig } from './config/load.ts'
 import type { Problem } from './config/problem.ts'
 import type { Config } from './config/schema.ts'
 import type { YamlFile } from './config/yaml-file.ts'
 import { errorText } from './errors.ts'
-import { addressList } from './listeners/address.ts'
 import { certificateFiles, loadCertificate } from './listeners/certificate.ts'
 import { checkPlugins } from './plugins.ts'
 

@@ -1,14 +1,12 @@
 // auth-anonymous: lets everyone in who connects from this machine, by whatever name. For tests and first steps.
-import { BlockList, isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { addressList, plainAddress } from '../broker/address.ts'
 import { type AuthenticateAnswer, definePlugin } from '../broker/plugin.ts'
 
 /** The username of a client that gives none. It owns nothing: no `{user}` rule applies, no limit of a user counts. */
 const nobody = ''
 
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
+const isOfThisMachine = addressList(['127.0.0.0/8', '::1'])
 
 const notLoopback: AuthenticateAnswer = Object.freeze({
   deny: 'auth-anonymous: anonymous access is for clients on this machine; use auth-file for others',
@@ -31,6 +29,5 @@ export default definePlugin({
 
 /** "" is a Unix socket. */
 function isLoopback(address: string): boolean {
-  const plain = address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
-  return plain === '' || loopback.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
+  return address === '' || isOfThisMachine(plainAddress(address))
 }

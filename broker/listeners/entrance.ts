@@ -1,10 +1,10 @@
 // What every listener does with a socket that it accepted: limits first, then the PROXY header, then the next stage.
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { addressList, plainAddress } from '../address.ts'
 import type { LimitsConfig, ListenerConfig } from '../config/schema.ts'
 import { errorText, OrioleError } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
-import { addressList, plainAddress } from './address.ts'
 import { Arrival, type ArrivalOwner } from './arrival.ts'
 import { Gate } from './gate.ts'
 import type { ConnectionRefusal, IncomingConnection, ListenerCounts, OnConnection } from './listener.ts'

@@ -1,7 +1,7 @@
 // The PROXY protocol, versions 1 and 2: a load balancer's first bytes that say who the client really is.
 // https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 import type { Socket } from 'node:net'
-import { canonicalAddress } from './address.ts'
+import { canonicalAddress } from '../address.ts'
 
 export interface ProxySource {
   readonly address: string

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { Bans } from '../../broker/bans.ts'
+import { Bans, checkBan } from '../../broker/bans.ts'
 import { startBroker, temporaryFolder } from '../helpers/broker.ts'
 import { runCommand } from '../helpers/command.ts'
 import { HouseRules, pluginEntry } from '../helpers/house-rules.ts'
@@ -80,7 +80,8 @@ test(
 test('ban: a list that cannot be understood starts no broker, since nobody knows who is on it', deadline, async (t) => {
   const folder = await temporaryFolder(t)
   const path = join(folder, 'bans.json')
-  for (const text of ['', '{', '{"format":1,"bans":[{"kind":"user"}]}', '{"format":2,"bans":[]}']) {
+  const noAddress = '{"format":1,"bans":[{"kind":"address","value":"10.0.0.0/99","since":0}]}'
+  for (const text of ['', '{', '{"format":1,"bans":[{"kind":"user"}]}', '{"format":2,"bans":[]}', noAddress]) {
     await writeFile(path, text)
     await assert.rejects(Bans.open(path), { code: 'ORI_BAN_FILE' })
   }
@@ -97,6 +98,11 @@ test('ban: addresses of IPv6 and IPv4 in IPv6 are compared as what they are', de
   assert.equal(find('192.0.3.7'), undefined)
   assert.equal(find('2001:DB8:1::1'), '2001:db8::/32')
   assert.equal(find('2001:db8:1::1', since + 1_000), undefined)
+  assert.equal(checkBan('address', '2001:DB8:0::1/64'), '2001:db8::1/64')
+  assert.equal(checkBan('address', '::FFFF:192.0.2.7'), '192.0.2.7')
+  for (const none of ['10.0.0.0/33', '10.0.0.0/8/8', 'fe80::1%lo', 'example.org', '']) {
+    assert.throws(() => checkBan('address', none), { code: 'ORI_BAN_INVALID' })
+  }
   assert.equal(find(''), undefined)
 })
 

@@ -1,4 +1,4 @@
-// One spelling for each remote address, so that a limit for an address cannot be walked around by writing it otherwise.
+// One spelling for each address, so that a limit or a ban cannot be walked around by writing it otherwise; and lists of them.
 import { BlockList, isIP, SocketAddress } from 'node:net'
 
 const mappedPrefix = '::ffff:'
@@ -33,7 +33,7 @@ function addEntry(list: BlockList, entry: string): void {
   const [address = '', prefix, ...rest] = entry.split('/')
   const version = isIP(address)
   const bits = version === 4 ? 32 : 128
-  if (version === 0 || rest.length > 0) throw new RangeError(entry)
+  if (version === 0 || address.includes('%') || rest.length > 0) throw new RangeError(entry)
   const family = version === 4 ? 'ipv4' : 'ipv6'
   if (prefix === undefined) {
     list.addAddress(address, family)

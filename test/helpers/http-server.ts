@@ -33,6 +33,22 @@ export function json(value: unknown, status = 200): Answer {
   }
 }
 
+/** Ways never to come to an end, after the head of a good answer. `filler`: what is allowed to stand there. */
+export function endless(filler: string): Readonly<Record<string, Answer>> {
+  const again =
+    (text: string, everyMs: number): Answer =>
+    (response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      const timer = setInterval(() => response.write(text), everyMs)
+      response.on('close', () => clearInterval(timer))
+    }
+  return {
+    'too much without end': again(filler.repeat(65_536), 1),
+    'one byte now and then': again(' ', 50),
+    silence: () => {},
+  }
+}
+
 /** On 127.0.0.1; closed after the test. `port`: 0 is a free one. */
 export async function startServer(t: Cleanup, answer: Answer, tls?: ServerOptions, port = 0): Promise<TestServer> {
   const requests: AskedRequest[] = []

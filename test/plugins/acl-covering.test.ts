@@ -7,33 +7,15 @@ import { witnesses } from '../../plugins/acl/covering.ts'
 import { filterMistake, MatchTree } from '../../plugins/acl/filters.ts'
 import { RuleBook } from '../../plugins/acl/rule-book.ts'
 import { clientOf } from '../helpers/plugins.ts'
+import { matcherOf, sequences } from '../helpers/topic-enumeration.ts'
 
 const deadline = { timeout: 600_000 }
 const isAll = process.env.COVERING === 'all'
-
-/** All sequences of up to `max` of these levels. */
-function sequences(levels: readonly string[], max: number): string[] {
-  let longest = levels.map((level) => [level])
-  const all = [...longest]
-  for (let length = 2; length <= max; length++) {
-    longest = longest.flatMap((sequence) => levels.map((level) => [...sequence, level]))
-    all.push(...longest)
-  }
-  return all.map((sequence) => sequence.join('/'))
-}
 
 /** `z` stands for each of the names that no filter here has. */
 const topics = sequences(['a', 'b', '', '$x', 'z'], 5)
 const filters = sequences(['a', 'b', '', '$x', '+', '#'], 4).filter((filter) => filterMistake(filter) === undefined)
 const words = Math.ceil(topics.length / 32)
-
-/** MQTT 4.7 by the letter, and by another way than the code under test: a regular expression for each filter. */
-function matcherOf(filter: string): RegExp {
-  const guard = /^[+#]/.test(filter) ? '(?!\\$)' : ''
-  if (filter === '#') return new RegExp(`^${guard}.*$`)
-  const escaped = filter.replace(/[$]/g, '\\$&')
-  return new RegExp(`^${guard}${escaped.replace(/\/#$/, '(?:/.*)?').replaceAll('+', '[^/]*')}$`)
-}
 
 /** For each filter the topics that it matches, one bit each. */
 const matched = filters.map((filter) => {

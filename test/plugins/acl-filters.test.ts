@@ -3,27 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { covers } from '../../plugins/acl/covering.ts'
 import { filterMistake, MatchTree, overlaps } from '../../plugins/acl/filters.ts'
+import { matcherOf, sequences } from '../helpers/topic-enumeration.ts'
 
 const deadline = { timeout: 60_000 }
-
-/** MQTT 4.7 by the letter, and by another way than the code under test: a regular expression for each filter. */
-function matcherOf(filter: string): RegExp {
-  const guard = /^[+#]/.test(filter) ? '(?!\\$)' : ''
-  if (filter === '#') return new RegExp(`^${guard}.*$`)
-  const escaped = filter.replace(/[$]/g, '\\$&')
-  return new RegExp(`^${guard}${escaped.replace(/\/#$/, '(?:/.*)?').replaceAll('+', '[^/]*')}$`)
-}
-
-/** All sequences of up to `max` of these levels. */
-function sequences(levels: readonly string[], max: number): string[] {
-  let longest = levels.map((level) => [level])
-  const all = [...longest]
-  for (let length = 2; length <= max; length++) {
-    longest = longest.flatMap((sequence) => levels.map((level) => [...sequence, level]))
-    all.push(...longest)
-  }
-  return all.map((sequence) => sequence.join('/'))
-}
 
 /** The empty topic among them: nobody can publish it, but `/#` is compared as if its parent level could be one. */
 const topics = sequences(['a', 'b', '', '$s', 'zz'], 4)

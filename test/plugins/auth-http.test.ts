@@ -7,7 +7,7 @@ import { checkPlugins } from '../../broker/plugins.ts'
 import { startBroker, temporaryFolder } from '../helpers/broker.ts'
 import { makeCertificates } from '../helpers/certificates.ts'
 import { connectClient } from '../helpers/client.ts'
-import { type Answer, json, startServer } from '../helpers/http-server.ts'
+import { type Answer, endless, json, startServer } from '../helpers/http-server.ts'
 import { tryLogin } from '../helpers/login.ts'
 import { credentialsOf, type Loaded, load, readConfig, writeFiles } from '../helpers/plugins.ts'
 
@@ -160,17 +160,7 @@ function misbehaviours(elsewhere: string): Record<string, Answer> {
     'a lifetime as a text': raw('{"allow":true,"lifetimeS":"60"}'),
     'a lifetime without end': raw('{"allow":true,"lifetimeS":1e999}'),
     'a yes of a megabyte': raw(`{"allow":true${' '.repeat(1024 * 1024)}}`),
-    'a yes without end': (response) => {
-      response.writeHead(200, header)
-      const timer = setInterval(() => response.write(' '.repeat(65_536)), 1)
-      response.on('close', () => clearInterval(timer))
-    },
-    'one byte now and then': (response) => {
-      response.writeHead(200, header)
-      const timer = setInterval(() => response.write(' '), 50)
-      response.on('close', () => clearInterval(timer))
-    },
-    silence: () => {},
+    ...endless(' '),
     'silence after the head': (response) => void response.writeHead(200, header).write('{"allow":'),
     'a yes that is cut short': (response) => {
       response.writeHead(200, { ...header, 'content-length': '50' })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { AuthenticateAnswer } from '../../broker/plugin.ts'
 import { makeCertificates } from '../helpers/certificates.ts'
-import { type Answer, json, startServer } from '../helpers/http-server.ts'
+import { type Answer, endless, json, startServer } from '../helpers/http-server.ts'
 import { credentialsOf, type Loaded, load, temporaryFolder, writeFiles } from '../helpers/plugins.ts'
 import { audience, claims, issuer, jwks, pairs, token } from '../helpers/tokens.ts'
 
@@ -120,17 +120,7 @@ test('auth-jwt: whatever the issuer answers instead of keys, the last good ones 
       response.writeHead(200, header)
       response.end(`{"keys":[],"x":"${'x'.repeat(300_000)}"}`)
     },
-    'too much without end': (response) => {
-      response.writeHead(200, header)
-      const timer = setInterval(() => response.write('x'.repeat(65_536)), 1)
-      response.on('close', () => clearInterval(timer))
-    },
-    'one byte now and then': (response) => {
-      response.writeHead(200, header)
-      const timer = setInterval(() => response.write(' '), 50)
-      response.on('close', () => clearInterval(timer))
-    },
-    silence: () => {},
+    ...endless('x'),
     'a promise of more than comes': (response) => {
       response.writeHead(200, { ...header, 'content-length': '5000' })
       response.write('{"keys":')

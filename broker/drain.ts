@@ -51,9 +51,13 @@ export class Drain {
 
   /** Rejects with OrioleError when there is nowhere to go, or when the signal stops it: then the node serves as before. */
   async run(perS: number, sessions: () => number, signal: AbortSignal): Promise<Drained> {
-    const operations = this.#check()
-    const { log, shutDoors, sendAway, giveAway } = this.#parts
+    if (this.#isRunning || this.#isDone) throw nowhere('this node is being drained already')
     this.#isRunning = true
+    const operations = await this.#check().catch((error: unknown) => {
+      this.#isRunning = false
+      throw error
+    })
+    const { log, shutDoors, sendAway, giveAway } = this.#parts
     try {
       log.info({ perS }, 'draining: nobody comes in, and the clients are sent to other nodes')
       await shutDoors()
@@ -76,15 +80,15 @@ export class Drain {
     }
   }
 
-  #check(): ClusterOperations {
+  async #check(): Promise<ClusterOperations> {
     const { operations } = this.#parts
-    const refuse = (why: string): OrioleError => new OrioleError('ORI_DRAIN_NOWHERE', why)
     if (operations === undefined) {
-      throw refuse('this broker is in no cluster: there is no node to send its clients to; stop it with SIGTERM')
+      throw nowhere('this broker is in no cluster: there is no node to send its clients to; stop it with SIGTERM')
     }
-    if (this.#isRunning || this.#isDone) throw refuse('this node is being drained already')
-    if (!operations.isRedisUp) throw refuse('Redis is away: nothing can be handed over; try again when it is back')
-    if (operations.nodes().live === 0) throw refuse('no other node is alive; start one first, or stop this one')
+    // A node that has just left is not one to go to.
+    await operations.lookAround()
+    if (!operations.isRedisUp) throw nowhere('Redis is away: nothing can be handed over; try again when it is back')
+    if (operations.nodes().live === 0) throw nowhere('no other node is alive; start one first, or stop this one')
     return operations
   }
 
@@ -108,4 +112,8 @@ export class Drain {
       log.error({ error: errorText(error) }, 'a listener could not be opened again; restart this node')
     }
   }
+}
+
+function nowhere(why: string): OrioleError {
+  return new OrioleError('ORI_DRAIN_NOWHERE', why)
 }

@@ -10,6 +10,8 @@ export interface ClusterOperations {
   forget(node: string): Promise<Forgotten>
   /** Every live node reads the files of its plugins now. `outcome` is what `reload` of that node answered. */
   reloadOthers(): Promise<readonly NodeReload[]>
+  /** Reads from Redis now who is alive, without waiting for the next heartbeat. */
+  lookAround(): Promise<void>
   readonly isRedisUp: boolean
   /** Why this node is not with the others although Redis answers; undefined: it is, or Redis does not answer. */
   readonly refusal: string | undefined

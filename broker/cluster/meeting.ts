@@ -50,6 +50,8 @@ export interface Meeting {
   heartbeatBody(make: () => Buffer): void
   /** Counts something from Redis that is not ours or is damaged; the reason is a short constant phrase. */
   refused(why: string): void
+  /** Reads from Redis now who is alive, without waiting for the next heartbeat. */
+  lookAround(): Promise<void>
   /** Takes a node that is away for good out of the cluster. Rejects when it is alive or Redis is away. */
   forget(node: string): Promise<void>
 }

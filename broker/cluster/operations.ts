@@ -110,6 +110,10 @@ export class Operations implements ClusterOperations {
     return problem instanceof OrioleError ? `${problem.code}: ${problem.message}` : undefined
   }
 
+  async lookAround(): Promise<void> {
+    await this.#meeting?.lookAround()
+  }
+
   nodes(): NodeCounts {
     const live = this.#meeting?.live().length ?? 0
     return { live, away: (this.#meeting?.known().length ?? 0) - live }

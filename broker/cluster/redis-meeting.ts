@@ -190,6 +190,10 @@ class RedisMeeting implements RunningMeeting {
     this.#refusals.add(why)
   }
 
+  async lookAround(): Promise<void> {
+    await this.#renew()
+  }
+
   forget(node: string): Promise<void> {
     return this.#members.forget(this.redis, node)
   }

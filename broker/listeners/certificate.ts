@@ -63,12 +63,11 @@ const lookEveryMs = 10_000
  * to the certificate.
  */
 export async function loadCertificate(files: CertificateFiles): Promise<LoadedCertificate> {
-  const [cert, key, ca, crl] = await Promise.all([
-    read(files, 'certificate', files.certificate),
-    read(files, 'key', files.key),
-    files.ca === undefined ? undefined : read(files, 'ca', files.ca),
-    files.crl === undefined ? undefined : read(files, 'crl', files.crl),
-  ])
+  // One after the other: of several that are missing the first one is told, each time.
+  const cert = await read(files, 'certificate', files.certificate)
+  const key = await read(files, 'key', files.key)
+  const ca = files.ca === undefined ? undefined : await read(files, 'ca', files.ca)
+  const crl = files.crl === undefined ? undefined : await read(files, 'crl', files.crl)
   const parsed = parse(files, 'certificate', files.certificate, () => new X509Certificate(cert))
   const privateKey = parse(files, 'key', files.key, (): KeyObject => createPrivateKey(key))
   if (files.ca !== undefined && ca !== undefined) parse(files, 'ca', files.ca, () => new X509Certificate(ca))

@@ -7,12 +7,20 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 export function isAuthenticateAnswer(answer: unknown): boolean {
   if (!isObject(answer)) return false
-  return 'deny' in answer ? typeof answer.deny === 'string' : isIdentity(answer.identity)
+  return 'deny' in answer ? isDenial(answer) : isIdentity(answer.identity)
+}
+
+function isDenial({ deny, busy, serverReference }: Record<string, unknown>): boolean {
+  return (
+    typeof deny === 'string' &&
+    (busy === undefined || typeof busy === 'boolean') &&
+    (serverReference === undefined || (typeof serverReference === 'string' && serverReference.length <= 1_024))
+  )
 }
 
 export function isExchangeAnswer(answer: unknown): boolean {
   if (!isObject(answer)) return false
-  if ('deny' in answer) return typeof answer.deny === 'string'
+  if ('deny' in answer) return isDenial(answer)
   if ('challenge' in answer) {
     return Buffer.isBuffer(answer.challenge) && (answer.username === undefined || typeof answer.username === 'string')
   }

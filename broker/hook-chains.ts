@@ -22,19 +22,22 @@ export type FirstCall<First, Second, Answer> = (
   second: Second,
 ) => Answer | undefined | Promise<Answer | undefined>
 
-/** First hooks: asked in order until one answers. No answer, a throw, a malformed or a late answer is "no". */
+/**
+ * First hooks: asked in order until one answers. No answer, a throw, a malformed or a late answer is `no`, which is told
+ * what failed; undefined: nothing did.
+ */
 export function createFirst<First, Second, Answer>(
   links: readonly Link<FirstCall<First, Second, Answer>>[],
   isAnswer: (answer: unknown) => boolean,
-  no: (because: string) => Answer,
+  no: (because: string, failure?: Failure) => Answer,
   timeoutMs: number,
   report: Report,
 ): (first: First, second: Second) => Answer | Promise<Answer> {
   const nobody = no(noPluginAnswered)
   const refusals = links.map((link) => ({
-    threw: no(link.failed.threw),
-    timedOut: no(link.failed.timedOut),
-    malformed: no(link.failed.malformed),
+    threw: no(link.failed.threw, 'threw'),
+    timedOut: no(link.failed.timedOut, 'timedOut'),
+    malformed: no(link.failed.malformed, 'malformed'),
   }))
 
   function failed(at: number, failure: keyof (typeof refusals)[number], error?: unknown): Answer {
@@ -89,6 +92,8 @@ type WaterfallCall<Value, Second> = (value: Value, second: Second) => Value | nu
 export interface Landed<Value> {
   readonly value: Value | null
   readonly because: string
+  /** A plugin failed: nobody has said "no". */
+  readonly failed?: boolean
 }
 
 /** Waterfall hooks: each gets what the one before returned. Null, a throw, a malformed or a late value is null. */
@@ -100,7 +105,7 @@ export function createWaterfall<Value, Second>(
 ): (value: Value, second: Second) => Landed<Value> | Promise<Landed<Value>> {
   function failed(at: number, failure: 'threw' | 'timedOut' | 'malformed', error?: unknown): Landed<Value> {
     report(links[at]!, failure, error)
-    return { value: null, because: links[at]!.failed[failure] }
+    return { value: null, because: links[at]!.failed[failure], failed: true }
   }
 
   /** Undefined: go on with `next`. */

@@ -57,8 +57,8 @@ export class Identities {
 
   async #identify(proof: Proof, credentials: Credentials): Promise<Identified> {
     const { version } = this.#parts.rights
-    const { value, because } = await this.#parts.identify(proof.identity, credentials)
-    if (value === null) return Object.freeze({ deny: because })
+    const { value, because, failed } = await this.#parts.identify(proof.identity, credentials)
+    if (value === null) return Object.freeze(failed === true ? { deny: because, busy: true } : { deny: because })
     if (version !== this.#parts.rights.version) return this.remake(proof, credentials)
     // A plugin may return one object for many clients.
     const identity = value === proof.identity ? value : { ...value }

@@ -8,7 +8,7 @@ import {
   isMessage,
   isSubscribeDecision,
 } from './hook-answers.ts'
-import { createFirst, createWaterfall, isPromise, type Link, type Report } from './hook-chains.ts'
+import { createFirst, createWaterfall, type Failure, isPromise, type Link, type Report } from './hook-chains.ts'
 import {
   current,
   type Identified,
@@ -24,6 +24,7 @@ import type {
   ClientInfo,
   Credentials,
   Decision,
+  Denial,
   ExchangeAnswer,
   ExchangeStep,
   HookKind,
@@ -261,8 +262,9 @@ function deny(because: string): Decision {
   return Object.freeze({ allow: false, because })
 }
 
-function refuse(because: string): { readonly deny: string } {
-  return Object.freeze({ deny: because })
+/** A plugin that failed has not said who it is not: no password was found wrong. */
+function refuse(because: string, failure?: Failure): Denial {
+  return Object.freeze(failure === undefined ? { deny: because } : { deny: because, busy: true })
 }
 
 function swallow(promise: Promise<unknown>): void {

@@ -93,7 +93,7 @@ export interface ExchangeStep extends Credentials {
 export type ExchangeAnswer =
   | { readonly challenge: Buffer; readonly state: unknown; readonly username?: string | undefined }
   | { readonly identity: Identity; readonly data?: Buffer | undefined }
-  | { readonly deny: string }
+  | Denial
 
 /** The answer to "may it": `because` says why, for the log and for `explain`. Return a constant on hot paths. */
 export interface Decision {

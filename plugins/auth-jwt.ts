@@ -67,6 +67,10 @@ const keysFile = {
 const caFile = { maxBytes: 1024 * 1024, read: (content: string) => content }
 
 const noKeys: Denial = Object.freeze({ deny: 'auth-jwt: the keys of the issuer are not known yet', busy: true })
+const issuerAway: Denial = Object.freeze({
+  deny: 'auth-jwt: no known key fits the token, and the issuer cannot be asked for newer ones',
+  busy: true,
+})
 const unknownKey: Denial = Object.freeze({ deny: 'auth-jwt: no key fits the token' })
 const otherUsername: Denial = Object.freeze({ deny: 'auth-jwt: the username is not that of the token' })
 const noToken: Denial = Object.freeze({ deny: 'auth-jwt: there is no token' })
@@ -104,6 +108,7 @@ export default definePlugin({
         await server.renew()
         fitting = fittingKeys(keys(), header)
         if (fitting.length === 0 && server.keys === undefined) return noKeys
+        if (fitting.length === 0 && server.isStale) return issuerAway
       }
       if (fitting.length === 0) return unknownKey
       const verified = await verifyToken(token, fitting, rules)

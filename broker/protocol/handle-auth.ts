@@ -1,6 +1,6 @@
 // Enhanced authentication: CONNECT with a method, and AUTH packets to and fro until a plugin is satisfied (MQTT 4.12).
 import { noPluginAnswered } from '../hooks.ts'
-import type { Credentials, Identity } from '../plugin.ts'
+import type { Credentials, Denial, Identity } from '../plugin.ts'
 import type { Connection } from './connection.ts'
 import { encodeAuth } from './encode.ts'
 import { enter, type Opening, refuse } from './handle-connect.ts'
@@ -79,7 +79,7 @@ async function step(connection: Connection, exchange: Exchange, data: Buffer | u
     return
   }
   if ('deny' in answer) {
-    fail(connection, exchange, answer.deny)
+    fail(connection, exchange, answer)
     return
   }
   if (opening === undefined) await renew(connection, exchange, answer.identity, answer.data)
@@ -102,7 +102,7 @@ async function renew(
   proof: Buffer | undefined,
 ): Promise<void> {
   if (identity.username !== connection.info.identity.username) {
-    fail(connection, exchange, 'another user than before')
+    fail(connection, exchange, { deny: 'another user than before' })
     return
   }
   connection.renewed(identity)
@@ -110,8 +110,12 @@ async function renew(
   if (!connection.closed) connection.replies.send(encodeAuth(reason.success, exchange.method, proof))
 }
 
-function fail(connection: Connection, exchange: Exchange, because: string): void {
+function fail(connection: Connection, exchange: Exchange, { deny: because, busy, serverReference }: Denial): void {
   const { host, peer } = connection
+  if (busy === true) return end(connection, exchange, { refused: reason.serverBusy, because })
+  if (serverReference !== undefined && exchange.opening !== undefined) {
+    return end(connection, exchange, { refused: reason.useAnotherServer, because, serverReference })
+  }
   host.counts.authFailures += 1
   const refused = because === noPluginAnswered ? reason.badAuthenticationMethod : reason.notAuthorized
   if (exchange.opening !== undefined && refused === reason.notAuthorized) {

@@ -74,6 +74,11 @@ export class KeyServer {
     return this.#fetched.keys
   }
 
+  /** The issuer could not be asked the last time: there may be keys that are not known here. */
+  get isStale(): boolean {
+    return this.#failures > 0
+  }
+
   /** Asks the issuer for newer keys; at once nothing when it was asked just now. */
   async renew(): Promise<void> {
     if (this.#fetching === undefined && performance.now() - this.#triedAt < this.#options.cooldownMs) return

@@ -139,7 +139,7 @@ for (const [what, { hook, because }] of Object.entries(failures)) {
       assert.equal(lines.length, 1)
     }
     const { run, errors } = runner({ authenticate: hook as never }, { authenticate: () => ({ identity }) })
-    assert.deepEqual(await run.authenticate(credentials), { deny: `p1: authenticate ${because}` })
+    assert.deepEqual(await run.authenticate(credentials), { deny: `p1: authenticate ${because}`, busy: true })
     assert.deepEqual(errors, ['p1'])
   })
 }
@@ -198,7 +198,8 @@ test('hooks: an identify that refuses, throws, is late or is malformed denies', 
   }
   for (const [because, identify] of Object.entries(cases)) {
     const { run } = runner({ authenticate: () => ({ identity }), identify }, { identify: (one) => one })
-    assert.deepEqual(await run.authenticate(credentials), { deny: `p1: identify ${because}` })
+    const busy = because === 'refused' ? {} : { busy: true }
+    assert.deepEqual(await run.authenticate(credentials), { deny: `p1: identify ${because}`, ...busy })
   }
 })
 
@@ -328,6 +329,7 @@ test(
       const { run: broken } = runner({ authenticateExchange: wrong(answer) })
       assert.deepEqual(await broken.authenticateExchange(step), {
         deny: 'p1: authenticateExchange gave a malformed answer',
+        busy: true,
       })
     }
     const dropping = runner({ authenticateExchange: () => ({ identity }) }, { identify: () => null })

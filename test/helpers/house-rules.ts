@@ -4,6 +4,7 @@ import { z } from 'zod'
 import {
   type ClientInfo,
   definePlugin,
+  type Hooks,
   type Identity,
   type PluginBroker,
   type PublishQuestion,
@@ -23,6 +24,10 @@ export class HouseRules {
   subscribe: (client: ClientInfo, question: SubscribeQuestion) => Answer<boolean | Omit<SubscribeDecision, 'because'>> =
     () => true
   publish: (client: ClientInfo, question: PublishQuestion) => Answer<boolean> = () => true
+  /** Instead of what `users` says. */
+  authenticate: Hooks['authenticate'] | undefined
+  identify: Hooks['identify'] | undefined
+  exchange: Hooks['authenticateExchange'] = () => undefined
   broker!: PluginBroker
 
   /** As a plugin does after a change. */
@@ -53,7 +58,9 @@ export default definePlugin({
     const rules = houses.get(config.rules)!
     rules.broker = broker
     return {
-      authenticate({ username, clientId }) {
+      authenticate(credentials) {
+        if (rules.authenticate !== undefined) return rules.authenticate(credentials)
+        const { username, clientId } = credentials
         const identity = rules.identityOf(username ?? clientId)
         return identity === undefined ? { deny: 'unknown user' } : { identity }
       },
@@ -61,7 +68,9 @@ export default definePlugin({
         const identity = rules.identityOf(username)
         return identity === undefined ? { deny: 'unknown user' } : { identity }
       },
-      identify(identity) {
+      authenticateExchange: (step) => rules.exchange(step),
+      identify(identity, credentials) {
+        if (rules.identify !== undefined) return rules.identify(identity, credentials)
         const more = rules.groups.get(identity.username)
         return more === undefined ? identity : { ...identity, groups: [...identity.groups, ...more] }
       },

@@ -59,9 +59,10 @@ export class InterestTable {
     } else {
       told.set(filter, value)
       if (remote === undefined) {
-        remote = { filter, byNode: new Map(), turns: undefined }
-        if (isWild) this.#wild.set(filter, remote)
-        else this.#exact.set(filter, remote)
+        const made = { filter, byNode: new Map(), turns: undefined }
+        if (isWild) this.#wild.obtain(filter, () => made)
+        else this.#exact.set(filter, made)
+        remote = made
       }
       remote.byNode.set(node, interest)
     }

@@ -20,9 +20,7 @@ export class LiveBus {
   }
 
   on(filter: string, listener: BusListener, done?: () => void): this {
-    const listeners = this.#listeners.get(filter) ?? new Set()
-    listeners.add(listener)
-    this.#listeners.set(filter, listeners)
+    this.#listeners.obtain(filter, () => new Set()).add(listener)
     if (done !== undefined) setImmediate(done)
     return this
   }

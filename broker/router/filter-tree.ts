@@ -25,11 +25,15 @@ export class FilterTree<T> {
     return node.value
   }
 
-  set(filter: string, value: T): void {
+  /** The value of the filter; made when there is none. */
+  obtain(filter: string, make: () => T): T {
     let node = this.#root
     for (const level of filter.split('/')) node = child(node, level) ?? grow(node, level)
-    if (node.value === undefined) this.#size += 1
-    node.value = value
+    if (node.value === undefined) {
+      node.value = make()
+      this.#size += 1
+    }
+    return node.value
   }
 
   delete(filter: string): void {

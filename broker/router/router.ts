@@ -156,12 +156,15 @@ export class Router<M extends Member> {
   }
 
   #routeFor(filter: string): Route<M> {
-    const known = this.find(filter)
+    const make = (): Route<M> => {
+      this.#invalidate(filter)
+      return new Route<M>(filter)
+    }
+    if (isWild(filter)) return this.#wild.obtain(filter, make)
+    const known = this.#exact.get(filter)
     if (known !== undefined) return known
-    const route = new Route<M>(filter)
-    if (isWild(filter)) this.#wild.set(filter, route)
-    else this.#exact.set(filter, route)
-    this.#invalidate(filter)
+    const route = make()
+    this.#exact.set(filter, route)
     return route
   }
 

@@ -74,6 +74,18 @@ export function inboundKey(clientId: string, packetId: number): Buffer {
 /** All keys, in the order of the letters: `!`, b, f, m, n, r, s, t, w. */
 export const everything = { gte: Buffer.of(0), lt: Buffer.of(0xff) } satisfies KeyRange
 
+/** The same in parts: keys of messages are numbers, and all others are text. */
+export const parts = {
+  belowMessages: { gte: Buffer.of(0), lt: Buffer.from('m') },
+  messages: { gte: Buffer.from('m'), lt: Buffer.from('n') },
+  aboveMessages: { gte: Buffer.from('n'), lt: Buffer.of(0xff) },
+} satisfies Record<string, KeyRange>
+
+/** For an error or the log. */
+export function shown(key: Buffer | string): string {
+  return JSON.stringify(typeof key === 'string' ? key : key.toString('latin1'))
+}
+
 export interface KeyRange {
   readonly gte: Buffer
   readonly lt: Buffer

@@ -2,7 +2,8 @@
 import { errorText } from '../errors.ts'
 import type { Message, QoS } from '../message.ts'
 import type { Identity } from '../plugin.ts'
-import { ByteReader, ByteWriter, crc32, DamagedRecord } from './bytes.ts'
+import { ByteReader, ByteWriter, crc32From, crc32OfText, DamagedRecord } from './bytes.ts'
+import * as keys from './keys.ts'
 import { readMessage, writeMessage } from './message-bytes.ts'
 import type { Cursor, InflightRecord, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
 
@@ -12,19 +13,22 @@ export const headBytes = 5
 
 const writer = new ByteWriter()
 
+/** As bytes, or as the text that they are (all but those of messages). */
+type Key = Uint8Array | string
+
 /** Throws DamagedRecord unless the record is whole and belongs to this key. */
-export function check(key: Uint8Array, record: Buffer): void {
+export function check(key: Key, record: Buffer): void {
   if (record.length < headBytes) throw new DamagedRecord('the record ends too early')
   if (record[0] !== version) throw new DamagedRecord(`the record has version ${record[0]}, not ${version}`)
   if (record.readUInt32BE(1) !== sum(key, record)) throw new DamagedRecord('the checksum does not match')
 }
 
 /** The same, and the error says what is damaged. */
-export function checkNamed(key: Buffer, record: Buffer, what: string): void {
+export function checkNamed(key: Buffer | string, record: Buffer, what: string): void {
   try {
     check(key, record)
   } catch (error) {
-    throw new DamagedRecord(`${what} (key ${JSON.stringify(key.toString('latin1'))}): ${errorText(error)}`)
+    throw new DamagedRecord(`${what} (key ${keys.shown(key)}): ${errorText(error)}`)
   }
 }
 
@@ -35,8 +39,8 @@ function seal(key: Uint8Array): Buffer {
   return record
 }
 
-function sum(key: Uint8Array, record: Buffer): number {
-  return crc32(record.subarray(headBytes), crc32(key))
+function sum(key: Key, record: Buffer): number {
+  return crc32From(record, headBytes, typeof key === 'string' ? crc32OfText(key) : crc32From(key, 0, 0))
 }
 
 /** Several small numbers: the watermark, a batch, an inbound packet identifier, what a stream dropped. */
@@ -46,8 +50,8 @@ export function encodeNumbers(key: Uint8Array, numbers: readonly number[]): Buff
   return seal(key)
 }
 
-export function decodeNumbers(record: Buffer): number[] {
-  const reader = new ByteReader(record, headBytes)
+export function decodeNumbers(record: Buffer, start = 0, end: number = record.length): number[] {
+  const reader = new ByteReader(record, start + headBytes, end)
   const numbers: number[] = []
   while (reader.left > 0) numbers.push(reader.f64())
   return numbers
@@ -125,8 +129,8 @@ export function encodeSession(key: Uint8Array, session: SessionRecord): Buffer {
   return seal(key)
 }
 
-export function decodeSession(record: Buffer): SessionRecord {
-  const reader = new ByteReader(record, headBytes)
+export function decodeSession(record: Buffer, start = 0, end: number = record.length): SessionRecord {
+  const reader = new ByteReader(record, start + headBytes, end)
   return {
     clientId: reader.text(),
     username: reader.text(),
@@ -159,8 +163,8 @@ export function encodeSubscription(key: Uint8Array, subscription: SubscriptionRe
   return seal(key)
 }
 
-export function decodeSubscription(record: Buffer): SubscriptionRecord {
-  const reader = new ByteReader(record, headBytes)
+export function decodeSubscription(record: Buffer, start = 0, end: number = record.length): SubscriptionRecord {
+  const reader = new ByteReader(record, start + headBytes, end)
   const flags = reader.u8()
   const since = reader.f64()
   const numbers = reader.u32()
@@ -194,8 +198,8 @@ export function encodeCursor(key: Uint8Array, cursor: Cursor): Buffer {
   return seal(key)
 }
 
-export function decodeCursor(record: Buffer): Cursor {
-  const reader = new ByteReader(record, headBytes)
+export function decodeCursor(record: Buffer, start = 0, end: number = record.length): Cursor {
+  const reader = new ByteReader(record, start + headBytes, end)
   const position = reader.f64()
   const done: number[] = []
   for (let left = reader.u32(); left > 0; left -= 1) done.push(reader.f64())

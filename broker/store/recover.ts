@@ -15,6 +15,8 @@ import { retainedInlineBytes } from './retained-messages.ts'
 import type { Recovered, RetainedStamp, WillRecord } from './store.ts'
 import { entryOverheadBytes, type Streams } from './streams.ts'
 
+const watermarkText = keys.watermarkKey.toString()
+
 export interface RecoveredStore extends Recovered {
   readonly watermark: number
   readonly lastBatch: number
@@ -56,9 +58,10 @@ export async function recover(
   try {
     await database.checkTables()
     // One walk over all keys: a key that belongs nowhere shows as well.
-    for await (const step of database.steps(keys.everything)) {
-      for (const [key, record] of step) recovery.take(key, record)
-    }
+    const { belowMessages, messages, aboveMessages } = keys.parts
+    for await (const step of database.textSteps(belowMessages)) recovery.take(step)
+    for await (const step of database.steps(messages)) recovery.takeMessages(step)
+    for await (const step of database.textSteps(aboveMessages)) recovery.take(step)
     removals.recover(recovery.removals)
     return recovery.finish(log, leastBatch)
   } catch (error) {
@@ -90,23 +93,32 @@ class Recovery {
     this.#history = history
   }
 
-  take(key: Buffer, record: Buffer): void {
-    const letter = String.fromCharCode(key[0]!)
-    // A damaged message is left out, because the others are as good as before. Anything else stops the start.
-    if (letter === 'm' && key.length === keys.messageKeyBytes) {
-      this.#takeMessage(key, record)
-      return
+  take(step: readonly (readonly [key: string, record: Buffer])[]): void {
+    for (const [key, record] of step) {
+      records.checkNamed(key, record, 'a record')
+      this.#take(key, record)
     }
-    records.checkNamed(key, record, 'a record')
+  }
+
+  /** A damaged message is left out, because the others are as good as before. Anything else stops the start. */
+  takeMessages(step: readonly (readonly [key: Buffer, record: Buffer])[]): void {
+    for (const [key, record] of step) {
+      if (key.length !== keys.messageKeyBytes) throw unknownKind(key)
+      this.#takeMessage(key, record)
+    }
+  }
+
+  #take(key: string, record: Buffer): void {
+    const letter = key[0]
     if (letter === 's') this.#sessions.add(key, record)
-    else if (letter === 'r') this.#takeRetained(key, record)
-    else if (letter === 't') this.#takeRemoval(key, record)
-    else if (letter === 'w') this.#wills.set(key.toString('utf8', 1), records.decodeWill(record))
-    else if (letter === 'f') this.#takeStream(key, record)
-    else if (letter === 'n') this.#marks.set(key.toString('utf8', 1), records.decodeNumbers(record)[0]!)
+    else if (letter === 'r') this.#takeRetained(key.slice(1), record)
+    else if (letter === 't') this.#takeRemoval(key.slice(1), record)
+    else if (letter === 'w') this.#wills.set(key.slice(1), records.decodeWill(record))
+    else if (letter === 'f') this.#takeStream(key.slice(1), record)
+    else if (letter === 'n') this.#marks.set(key.slice(1), records.decodeNumbers(record)[0]!)
     else if (letter === 'b') this.#batches.push(records.decodeNumbers(record)[0]!)
-    else if (key.equals(keys.watermarkKey)) this.#watermark = records.decodeNumbers(record)[0]!
-    else throw new DamagedRecord(`a record of an unknown kind (key ${JSON.stringify(key.toString('latin1'))})`)
+    else if (key === watermarkText) this.#watermark = records.decodeNumbers(record)[0]!
+    else throw unknownKind(key)
   }
 
   finish(log: PluginLog, leastBatch: number): RecoveredStore {
@@ -150,23 +162,26 @@ class Recovery {
     } else this.#streams.append(sequence, holding, bytes, publishedAt, inHistory)
   }
 
-  #takeStream(key: Buffer, record: Buffer): void {
+  #takeStream(stream: string, record: Buffer): void {
     const [floor, ...runs] = records.decodeNumbers(record)
-    const stream = key.toString('utf8', 1)
     this.#floors.set(stream, floor!)
     this.#streams.restoreDropped(stream, runs)
   }
 
-  #takeRemoval(key: Buffer, record: Buffer): void {
+  #takeRemoval(topic: string, record: Buffer): void {
     const [publishedAt, storeId] = records.decodeNumbers(record)
-    this.removals.push([key.toString('utf8', 1), { publishedAt: publishedAt!, storeId }])
+    this.removals.push([topic, { publishedAt: publishedAt!, storeId }])
   }
 
-  #takeRetained(key: Buffer, record: Buffer): void {
+  #takeRetained(topic: string, record: Buffer): void {
     const kept = record.length > retainedInlineBytes ? records.retainedHead(record) : record
     const { buffer, start } = this.#packed.add(kept)
-    this.#retained.set(key.toString('utf8', 1), buffer, start, start + kept.length, record.length)
+    this.#retained.set(topic, buffer, start, start + kept.length, record.length)
   }
+}
+
+function unknownKind(key: Buffer | string): DamagedRecord {
+  return new DamagedRecord(`a record of an unknown kind (key ${keys.shown(key)})`)
 }
 
 /** Batches are numbered without a gap, so a lost one shows. `least`: the last one that is known to have been written. */

@@ -115,10 +115,11 @@ async function build(
   })
 
   const clusterLog = log.child({ room: 'cluster' })
-  const clusterParts = { node, version: packageVersion(), store, recovered, counts: metrics.counts, log: clusterLog }
+  const bans = await Bans.open(dataDir && join(dataDir, bansFileName))
+  const { counts } = metrics
+  const clusterParts = { node, version: packageVersion(), store, recovered, counts, bans, log: clusterLog }
   const reload = () => loaded.reload()
   const cluster = config.cluster && createCluster({ ...clusterParts, config: config.cluster, reload })
-  const bans = await Bans.open(dataDir && join(dataDir, bansFileName))
   metrics.gauge('bans', () => bans.list().length)
   const broker = new Broker({
     node,
@@ -162,7 +163,7 @@ async function build(
   if (dataDir !== undefined && 'backup' in store) {
     const sessions = (): number => broker.reception.sessions.size
     const clients = () => broker.clientInfos()
-    const desk = { bans, log: log.child({ room: 'admin' }), end: broker.endAll.bind(broker) }
+    const desk = { bans, log: log.child({ room: 'admin' }), end: broker.endAll.bind(broker), cluster }
     const commands = createCommands({ store, cluster, drain, sessions, onDrained, plugins: loaded, clients })
     const control = await openControl(dataDir, { ...commands, ...abuseCommands(desk) }, log.child({ room: 'admin' }))
     onStop(() => control.close())

@@ -4,6 +4,7 @@ import { askBroker } from '../admin/control.ts'
 import { type Ban, type BanKind, Bans, bansFileName, checkBan } from '../bans.ts'
 import { type Command, type Input, UsageError } from './command.ts'
 import { dataPath } from './data-path.ts'
+import { connectionsEnded, type Outcome, warnOfUntold } from './told-nodes.ts'
 
 const helpCommand = 'oriole ban --help'
 const kinds = ['user', 'client', 'address'] as const satisfies readonly BanKind[]
@@ -19,7 +20,8 @@ oriole ban remove --user mallory
 oriole ban list
 
 Who is banned is refused with 0x8A, and its connections end at once. A running broker is asked over the socket in its
-data folder; of a stopped one the list in that folder is changed. In a cluster each node has a list of its own.`,
+data folder; of a stopped one the list in that folder is changed. In a cluster all nodes have the same list, whichever of
+them is asked; one that is away, or is stopped when its list is changed, and the others learn of it when it is back.`,
   options: {
     user: { value: 'USER', short: 'u', help: 'whoever logs in as this user' },
     client: { value: 'CLIENT', help: 'whoever comes with this client id' },
@@ -59,22 +61,28 @@ async function add(path: string, kind: BanKind, value: string, input: Input): Pr
   const forS = durationS(input.text('for'))
   const because = input.text('because')
   const options = { ...(forS !== undefined && { forS }), ...(because !== undefined && { because }) }
-  const answer = (await askBroker(path, { do: 'ban add', kind, value, ...options })) as { ended: number } | undefined
+  const answer = (await askBroker(path, { do: 'ban add', kind, value, ...options })) as Outcome | undefined
   if (answer === undefined) {
     const since = Date.now()
     const until = forS === undefined ? {} : { until: since + forS * 1000 }
-    await (await stopped(path)).add({ kind, value, since, ...until, ...(because !== undefined && { because }) })
+    await (await stopped(path)).add({ kind, value, since, ...until, ...(because !== undefined && { because }) }).stored
   }
-  const ended = answer === undefined ? 'no broker runs' : `${answer.ended} connections ended`
+  const ended = answer === undefined ? 'no broker runs' : connectionsEnded(answer)
   process.stdout.write(`${kind} ${JSON.stringify(value)} is banned; ${ended}\n`)
+  warnOfUntold(answer?.others ?? [], 'and learns of it when it is back')
   return 0
 }
 
 async function remove(path: string, kind: BanKind, value: string): Promise<number> {
-  const answer = (await askBroker(path, { do: 'ban remove', kind, value })) as { removed: boolean } | undefined
-  const removed = answer?.removed ?? (await (await stopped(path)).remove(kind, value))
+  const answer = (await askBroker(path, { do: 'ban remove', kind, value })) as Removal | undefined
+  const removed = answer?.removed ?? (await (await stopped(path)).remove(kind, value)) !== undefined
   process.stdout.write(`${kind} ${JSON.stringify(value)} ${removed ? 'is banned no longer' : 'was not banned'}\n`)
+  warnOfUntold(answer?.others ?? [], 'and learns of it when it is back')
   return removed ? 0 : 1
+}
+
+interface Removal extends Pick<Outcome, 'others'> {
+  readonly removed: boolean
 }
 
 function stopped(path: string): Promise<Bans> {

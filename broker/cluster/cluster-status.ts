@@ -10,6 +10,8 @@ export interface ClusterOperations {
   forget(node: string): Promise<Forgotten>
   /** Every live node reads the files of its plugins now. `outcome` is what `reload` of that node answered. */
   reloadOthers(): Promise<readonly NodeReload[]>
+  /** Every live node ends the connections of this client, or of this user. */
+  kickElsewhere(whom: Whom): Promise<readonly NodeEnded[]>
   /** Reads from Redis now who is alive, without waiting for the next heartbeat. */
   lookAround(): Promise<void>
   readonly isRedisUp: boolean
@@ -28,6 +30,21 @@ export interface NodeReload {
   readonly node: string
   /** Undefined: it did not answer, and `problem` says why. */
   readonly outcome: unknown
+  readonly problem: string | undefined
+}
+
+/** A client id, or the name of a user. */
+export interface Whom {
+  readonly client?: string | undefined
+  readonly user?: string | undefined
+}
+
+/** What a node did that was told whom to end. */
+export interface NodeEnded {
+  readonly node: string
+  /** Connections. */
+  readonly ended: number
+  /** Why it could not be told. */
   readonly problem: string | undefined
 }
 

@@ -1,13 +1,15 @@
 // The cluster contract: what the engine asks of the other nodes. A broker without a cluster has none of it.
+import type { BanWord } from '../bans.ts'
 import type { Message } from '../message.ts'
 import type { ClientInfo } from '../plugin.ts'
 import type { Recovered, SessionRecord, Store, SubscriptionRecord, WillRecord } from '../store/store.ts'
-import type { ClusterOperations, NodeLoad } from './cluster-status.ts'
+import type { ClusterOperations, NodeEnded, NodeLoad } from './cluster-status.ts'
 
 export interface Cluster {
   readonly routing: Routing
   readonly moves: SessionMoves
   readonly wills: ClusterWills
+  readonly bans: ClusterBans
   readonly operations: ClusterOperations
   /** Joins. Resolves when the node serves with the others, or, while Redis is away, alone until it comes back. */
   start(house: ClusterHouse, recovered: Recovered): Promise<void>
@@ -95,6 +97,15 @@ export interface ClusterWills {
   take(clientId: string): Promise<boolean>
 }
 
+/** Bans that all nodes share. */
+export interface ClusterBans {
+  /**
+   * Of bans that were made or removed here. Resolves with what the others did: those that could not be told learn of it by
+   * themselves, when they are back or Redis is.
+   */
+  tell(words: readonly BanWord[]): Promise<readonly NodeEnded[]>
+}
+
 /** What the cluster needs of the engine. */
 export interface ClusterHouse {
   readonly store: Store
@@ -114,6 +125,8 @@ export interface ClusterHouse {
   load(): NodeLoad
   /** Closes the connection of this client, if it is here. */
   disconnect(clientId: string, why: 'taken-over' | 'kicked', phrase: string): boolean
+  /** An admin ends the connections of those who fit; how many. */
+  endAll(fits: (client: ClientInfo) => boolean, phrase: string): number
 }
 
 export interface LocalInterest {

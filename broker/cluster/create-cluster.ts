@@ -1,5 +1,6 @@
 // Puts the parts of the cluster together.
 import { randomBytes } from 'node:crypto'
+import type { Bans } from '../bans.ts'
 import type { ClusterConfig } from '../config/schema.ts'
 import type { Counts } from '../metrics/counts.ts'
 import type { PluginLog } from '../plugin.ts'
@@ -12,6 +13,7 @@ import { RedisMoves } from './redis-moves.ts'
 import { RedisRouting } from './redis-routing.ts'
 import { RedisWills } from './redis-wills.ts'
 import { RetainedCatchUp } from './retained-catch-up.ts'
+import { SharedBans } from './shared-bans.ts'
 
 export interface ClusterParts {
   readonly node: string
@@ -21,13 +23,17 @@ export interface ClusterParts {
   readonly store: Store
   readonly recovered: Recovered
   readonly counts: Counts
+  readonly bans: Bans
   readonly log: PluginLog
   readonly reload: () => Promise<unknown>
 }
 
-export function createCluster({ node, version, config, store, recovered, counts, log, reload }: ClusterParts): Cluster {
+export function createCluster(parts: ClusterParts): Cluster {
+  const { node, version, config, store, recovered, counts, log, reload } = parts
   const routing = new RedisRouting(store, counts, log)
-  const operations = new Operations({ cluster: config.name, version, store, filters: () => routing.filters, reload })
+  const filters = () => routing.filters
+  const operations = new Operations({ cluster: config.name, version, store, filters, reload, log })
+  const bans = new SharedBans(parts.bans, log)
   const storeId = storeIdOf(store, recovered)
   const known = new KnownNodes(config.name, store, recovered)
   const moves = new RedisMoves(log)
@@ -39,6 +45,7 @@ export function createCluster({ node, version, config, store, recovered, counts,
     operations,
     moves,
     wills,
+    bans,
     async start(house) {
       meeting = await createMeeting({
         node,
@@ -56,16 +63,19 @@ export function createCluster({ node, version, config, store, recovered, counts,
           catchUp = new RetainedCatchUp({ meeting: early, routing, store, log }, recovered)
           routing.enter(early, house, recovered)
           operations.enter(early, house)
+          bans.enter(early, house)
         },
       })
       await routing.start(house)
       await catchUp?.start()
+      await bans.start()
       moves.start()
       wills.start()
     },
     async stop() {
       moves.stop()
       wills.stop()
+      bans.stop()
       catchUp?.stop()
       await routing.stop()
       await meeting?.close()

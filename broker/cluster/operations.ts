@@ -1,5 +1,6 @@
 // What the person who runs the cluster asks of a node: how everybody is, and to forget who is gone for good.
 import { errorText, OrioleError } from '../errors.ts'
+import type { PluginLog } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
 import { type ClusterHouse, nodeStream } from './cluster.ts'
 import type {
@@ -7,12 +8,14 @@ import type {
   ClusterStatus,
   Forgotten,
   NodeCounts,
+  NodeEnded,
   NodeReload,
   NodeReport,
   NodeStatus,
   OutboxStatus,
   RedisStatus,
   StreamStatus,
+  Whom,
 } from './cluster-status.ts'
 import type { Meeting, Member } from './meeting.ts'
 import { redisHealth } from './redis-health.ts'
@@ -21,6 +24,8 @@ import { redisHealth } from './redis-health.ts'
 const answerMs = 1_000
 const question = 'status'
 const reloadQuestion = 'reload'
+const kickQuestion = 'kick'
+const kickAnswerMs = 2_000
 /** Long files are read and compared in slices. */
 const reloadAnswerMs = 10_000
 
@@ -30,6 +35,7 @@ export interface OperationsParts {
   readonly version: string
   readonly store: Store
   readonly filters: () => number
+  readonly log: PluginLog
   /** The files of this node's plugins are read now. */
   readonly reload: () => Promise<unknown>
 }
@@ -50,6 +56,7 @@ export class Operations implements ClusterOperations {
     this.#house = house
     meeting.bus.answer(question, async () => this.#report(house))
     meeting.bus.answer(reloadQuestion, () => this.#parts.reload())
+    meeting.bus.answer(kickQuestion, async ({ node }, whom) => this.#kick(node, whom as Whom, house))
   }
 
   async status(): Promise<ClusterStatus> {
@@ -86,19 +93,14 @@ export class Operations implements ClusterOperations {
     return { messages }
   }
 
-  reloadOthers(): Promise<readonly NodeReload[]> {
-    const meeting = this.#entered()
-    return Promise.all(
-      meeting.known().map(async (member) => {
-        const { node } = member
-        try {
-          const outcome = await meeting.bus.ask(member, reloadQuestion, null, reloadAnswerMs)
-          return { node, outcome, problem: undefined }
-        } catch (error) {
-          return { node, outcome: undefined, problem: errorText(error) }
-        }
-      }),
-    )
+  async reloadOthers(): Promise<readonly NodeReload[]> {
+    const answers = await this.#askOthers(reloadQuestion, null, reloadAnswerMs)
+    return answers.map(({ node, answer, problem }) => ({ node, outcome: answer, problem }))
+  }
+
+  async kickElsewhere(whom: Whom): Promise<readonly NodeEnded[]> {
+    const answers = await this.#askOthers(kickQuestion, whom, kickAnswerMs)
+    return answers.map(({ node, answer, problem }) => ({ node, ended: Number(answer ?? 0), problem }))
   }
 
   get isRedisUp(): boolean {
@@ -139,6 +141,31 @@ export class Operations implements ClusterOperations {
 
   get filters(): number {
     return this.#parts.filters()
+  }
+
+  #kick(by: string, { client, user }: Whom, house: ClusterHouse): number {
+    const ended = house.endAll(({ id, identity }) => id === client || identity.username === user, 'kicked by an admin')
+    this.#parts.log.info({ audit: 'admin', by, client, user, ended }, 'kicked')
+    return ended
+  }
+
+  /** Of each node that is known: the answer, or why there is none. */
+  #askOthers(
+    question: string,
+    body: unknown,
+    answerMs: number,
+  ): Promise<readonly { readonly node: string; readonly answer: unknown; readonly problem: string | undefined }[]> {
+    const meeting = this.#entered()
+    return Promise.all(
+      meeting.known().map(async (member) => {
+        const { node } = member
+        try {
+          return { node, answer: await meeting.bus.ask(member, question, body, answerMs), problem: undefined }
+        } catch (error) {
+          return { node, answer: undefined, problem: errorText(error) }
+        }
+      }),
+    )
   }
 
   #entered(): Meeting {

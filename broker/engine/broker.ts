@@ -105,7 +105,9 @@ export class Broker extends Aedes implements Engine {
 
   /** What the other nodes may ask of this one. */
   clusterHouse(): ClusterHouse {
-    return makeClusterHouse(this.#parts.store, this.#router, this.dispatcher, this.reception)
+    return makeClusterHouse(this.#parts.store, this.#router, this.dispatcher, this.reception, (fits, phrase) =>
+      this.endAll(fits, phrase),
+    )
   }
 
   /** A connection of a listener. */

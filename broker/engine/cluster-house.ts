@@ -15,6 +15,7 @@ export function makeClusterHouse(
   router: Router<Subscription>,
   dispatcher: Dispatcher,
   reception: Reception,
+  endAll: ClusterHouse['endAll'],
 ): ClusterHouse {
   // What came first by the log is not overtaken by what needs no log.
   const origin: Origin = { waiting: 0 }
@@ -46,6 +47,7 @@ export function makeClusterHouse(
       connection?.end(why === 'taken-over' ? reason.sessionTakenOver : reason.administrativeAction, phrase)
       return connection !== undefined
     },
+    endAll,
   }
 }
 

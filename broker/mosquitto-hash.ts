@@ -1,5 +1,5 @@
 // The password hashes of mosquitto, for users that were imported: they let in, and are replaced at the first login.
-import { createHash, pbkdf2, timingSafeEqual } from 'node:crypto'
+import { createHash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
 
 /** What a hash may ask for; mosquitto itself writes 101, and 2,000,000 take a second. */
 const iterationsMax = 2_000_000
@@ -31,6 +31,12 @@ export async function verifyMosquitto(password: Buffer, hash: MosquittoHash): Pr
       ? createHash('sha512').update(password).update(salt).digest()
       : await derive(password, salt, iterations)
   return timingSafeEqual(actual, expected)
+}
+
+/** Nobody's, that costs as much. */
+export function mosquittoDecoy({ iterations, salt }: MosquittoHash): string {
+  const kind = iterations === undefined ? '6' : `7$${iterations}`
+  return `$${kind}$${randomBytes(salt.length).toString('base64')}$${randomBytes(hashBytes).toString('base64')}`
 }
 
 function derive(password: Buffer, salt: Buffer, iterations: number): Promise<Buffer> {

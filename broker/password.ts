@@ -1,6 +1,6 @@
 // Passwords: scrypt hashes with their parameters inside, made and checked a few at a time; and tokens, which need none.
 import { createHash, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
-import { parseMosquittoHash, verifyMosquitto } from './mosquitto-hash.ts'
+import { mosquittoDecoy, parseMosquittoHash, verifyMosquitto } from './mosquitto-hash.ts'
 
 /** OWASP's floor for a login that happens often; about 40 ms. Raise it, and old hashes are reported as outdated. */
 const current = { N: 16_384, r: 8, p: 1 } as const
@@ -70,6 +70,38 @@ export async function verifyPassword(password: Buffer, hash: string): Promise<{ 
   const ok = timingSafeEqual(actual, expected)
   const outdated = cost.N !== current.N || cost.r !== current.r || cost.p !== current.p || expected.length !== hashBytes
   return { ok, outdated: ok && outdated }
+}
+
+/** What a wrong password costs. */
+export interface HashCost {
+  /** Hashes of one kind cost the same. */
+  readonly kind: string
+  /** In hashes of `hashPassword`, roughly. */
+  readonly work: number
+}
+
+/** PBKDF2 with SHA-512, so many times what `hashPassword` takes. */
+const iterationsPerHash = 55_000
+
+/** Undefined for a token, which costs nothing, and for what is no hash. */
+export function costOf(hash: string): HashCost | undefined {
+  const imported = parseMosquittoHash(hash)
+  if (imported !== undefined) {
+    const { iterations = 1 } = imported
+    return { kind: `pbkdf2 ${iterations}`, work: iterations / iterationsPerHash }
+  }
+  const cost = parseHash(hash)?.cost
+  if (cost === undefined) return undefined
+  const { N, r, p } = cost
+  return { kind: `scrypt ${N} ${r} ${p}`, work: (N * r * p) / (current.N * current.r * current.p) }
+}
+
+/** Nobody's hash of the same cost; without one, of the cost of `hashPassword`. */
+export function decoyHash(like?: string): string {
+  const imported = like === undefined ? undefined : parseMosquittoHash(like)
+  if (imported !== undefined) return mosquittoDecoy(imported)
+  const { N, r, p } = (like === undefined ? undefined : parseHash(like)?.cost) ?? current
+  return `scrypt$N=${N},r=${r},p=${p}$${randomBytes(saltBytes).toString('base64')}$${randomBytes(hashBytes).toString('base64')}`
 }
 
 /** For checking files: whether `verifyPassword` could ever say ok. */

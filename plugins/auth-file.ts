@@ -49,11 +49,17 @@ export default definePlugin({
   },
 
   async setup(broker, { admin }, { users: file, devices: devicesOf }) {
-    const verifier = await createVerifier()
+    const verifier = createVerifier()
     const rehasher = new Rehasher(file.path, broker.log)
     broker.onStop(() => rehasher.stop())
     let known: Known = { users: usersOf(file.value), devices: devicesOf?.value ?? new Map() }
     const ownAdmin = admin && !known.users.has(adminName) ? await firstAdmin(broker) : undefined
+    const follow = (): void => {
+      const slow = verifier.follow(Array.from(known.users.values(), ({ hash }) => hash))
+      if (slow.length === 0) return
+      broker.log.warn({ kinds: slow }, 'password hashes that cost too much: the time of an answer tells who has one')
+    }
+    follow()
     const find = ({ users, devices }: Known, username: string): User | undefined => {
       const device = devices.get(username)
       const user = users.get(username) ?? (device === undefined ? undefined : userOfDevice(username, device))
@@ -63,6 +69,7 @@ export default definePlugin({
     function change(changed: Known): void {
       const before = known
       known = changed
+      follow()
       const isChanged = (username: string) => !isSame(find(before, username), find(known, username))
       // Who has another password must prove it anew; what else changed is asked for by `confirm`, without a disconnect.
       for (const { id, identity } of broker.clients()) {

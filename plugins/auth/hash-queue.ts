@@ -7,7 +7,7 @@ const waitingMax = 100
 /** How long a wrong password makes its user one who is being guessed, and how many such users are remembered. */
 const guessedMs = 60_000
 const guessedMax = 10_000
-/** How long hashes took lately, with their waiting: as long as an answer takes for which nothing is hashed. */
+/** How long wrong passwords took lately, with their waiting: as long as an answer takes for which nothing is hashed. */
 const samplesMax = 64
 /** Answers that only wait. */
 const idleMax = 5_000
@@ -28,15 +28,28 @@ export class HashQueue {
     return this.#running > 0
   }
 
-  /** `isTried`: another password of this user is looked at just now. Undefined: too many wait already. */
-  run<T>(username: string, isTried: boolean, hash: () => Promise<T>): Promise<T> | undefined {
+  /**
+   * `isTried`: another password of this user is looked at just now. `isWrong`: the time that it took is that of a wrong
+   * password. Undefined: too many wait already.
+   */
+  run<T>(
+    username: string,
+    isTried: boolean,
+    hash: () => Promise<T>,
+    isWrong: (answer: T) => boolean,
+  ): Promise<T> | undefined {
     const kind = isTried ? 'guessed' : this.#kindOf(username)
     if (!this.#hasThread && this.#waiting[kind].length >= waitingMax) return undefined
-    return this.#run(kind, hash)
+    return this.#run(kind, hash, isWrong)
+  }
+
+  /** It is known how long that would take. */
+  canPretend(username: string): boolean {
+    return this.#samples[this.#kindOf(username)].length > 0
   }
 
   /**
-   * Waits as long as a hash takes now, with its place in the queue, and hashes nothing: thousands of made-up names keep
+   * Waits as long as a wrong password takes now, with its place in the queue, and hashes nothing: thousands of made-up names keep
    * nobody who is real from logging in. Undefined: too many wait already.
    */
   pretend(username: string): Promise<void> | undefined {
@@ -67,19 +80,24 @@ export class HashQueue {
     return until > Date.now() ? 'guessed' : 'fresh'
   }
 
-  async #run<T>(kind: Kind, hash: () => Promise<T>): Promise<T> {
+  async #run<T>(kind: Kind, hash: () => Promise<T>, isWrong: (answer: T) => boolean): Promise<T> {
     const cameAt = performance.now()
     if (this.#hasThread) this.#running += 1
     else await new Promise<void>((start) => this.#waiting[kind].push(start))
     try {
-      return await hash()
+      const answer = await hash()
+      if (isWrong(answer)) this.#note(kind, performance.now() - cameAt)
+      return answer
     } finally {
-      const samples = this.#samples[kind]
-      samples.push(performance.now() - cameAt)
-      if (samples.length > samplesMax) samples.shift()
       this.#running -= 1
       this.#startNext()
     }
+  }
+
+  #note(kind: Kind, tookMs: number): void {
+    const samples = this.#samples[kind]
+    samples.push(tookMs)
+    if (samples.length > samplesMax) samples.shift()
   }
 
   #startNext(): void {

@@ -1,6 +1,7 @@
 // Checks passwords against hashes, and remembers what was right: scrypt costs 40 ms, a remembered answer microseconds.
 import { createHmac, randomBytes } from 'node:crypto'
-import { hashPassword, isTokenHash, verifyPassword, verifyToken } from '../../broker/password.ts'
+import { isTokenHash, verifyPassword, verifyToken } from '../../broker/password.ts'
+import { Decoys } from './decoy-hashes.ts'
 import { HashQueue } from './hash-queue.ts'
 
 /** Remembered logins, 100 bytes each; the oldest is forgotten, which costs its user one hash at the next login. */
@@ -13,12 +14,14 @@ export type Verdict = 'right' | 'wrong' | 'outdated' | 'busy'
 export interface Verifier {
   /** Takes as long for an unknown user (`hash` undefined) as for a wrong password. */
   verify(username: string, password: Buffer, hash: string | undefined): Promise<Verdict>
+  /** Those that `verify` will be given. The kinds whose time will tell that their users exist: they cost too much. */
+  follow(hashes: Iterable<string>): readonly string[]
 }
 
-export async function createVerifier(): Promise<Verifier> {
+export function createVerifier(): Verifier {
   // Nothing that was remembered is of use to anyone without this key, and it never leaves the process.
   const key = randomBytes(32)
-  const nobody = await hashPassword(randomBytes(32).toString('base64'))
+  const decoys = new Decoys()
   const right = new Set<string>()
   const pending = new Map<string, Promise<Verdict>>()
   const pendingOfUser = new Map<string, number>()
@@ -41,27 +44,31 @@ export async function createVerifier(): Promise<Verifier> {
   }
 
   async function check(print: string, password: Buffer, hash: string | undefined): Promise<Verdict> {
-    const { ok, outdated } = await verifyPassword(password, hash ?? nobody)
-    if (!ok || hash === undefined) return 'wrong'
+    const { ok, outdated } = hash === undefined ? nobody : await verifyPassword(password, hash)
+    if (!ok) {
+      for (const decoy of decoys.beside(hash)) await verifyPassword(password, decoy)
+      return 'wrong'
+    }
     remember(print)
     return outdated ? 'outdated' : 'right'
   }
 
   return {
+    follow: (hashes) => decoys.follow(hashes),
     async verify(username, password, given) {
       if (given !== undefined && isTokenHash(given) && verifyToken(password, given)) return 'right'
       // A wrong token takes as long as a wrong password.
       const hash = given !== undefined && isTokenHash(given) ? undefined : given
-      const print = fingerprint(username, password, hash ?? nobody)
+      const print = fingerprint(username, password, hash ?? '')
       if (right.has(print)) return 'right'
       const same = pending.get(print)
       if (same !== undefined) return same
       const ofUser = pendingOfUser.get(username) ?? 0
       if (ofUser >= pendingOfUserMax) return 'busy'
       const verdict =
-        given === undefined && queue.isBusy
+        given === undefined && queue.isBusy && queue.canPretend(username)
           ? queue.pretend(username)?.then((): Verdict => 'wrong')
-          : queue.run(username, ofUser > 0, () => check(print, password, hash))
+          : queue.run(username, ofUser > 0, () => check(print, password, hash), isWrong)
       if (verdict === undefined) return 'busy'
       pendingOfUser.set(username, ofUser + 1)
       pending.set(print, verdict)
@@ -77,4 +84,10 @@ export async function createVerifier(): Promise<Verifier> {
       }
     },
   }
+}
+
+const nobody = { ok: false, outdated: false }
+
+function isWrong(verdict: Verdict): boolean {
+  return verdict === 'wrong'
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { scryptSync } from 'node:crypto'
 import { test } from 'node:test'
-import { hashPassword, isPasswordHash, verifyPassword } from '../../broker/password.ts'
+import { costOf, decoyHash, hashPassword, isPasswordHash, makeToken, verifyPassword } from '../../broker/password.ts'
 
 const timeout = 30_000
 
@@ -52,4 +52,27 @@ test('password: many at once are all answered', { timeout }, async () => {
     answers.map(({ ok }) => ok),
     answers.map((_, index) => index % 2 === 0),
   )
+})
+
+test('password: a decoy costs what the hash costs that it stands for, and lets nobody in', { timeout }, async () => {
+  const tail = 'MDEyMzQ1Njc4OWFiY2RlZg==$MDEyMzQ1Njc4OWFiY2RlZg=='
+  const sha512 = `${'A'.repeat(86)}==`
+  const hashes = {
+    [await hashPassword('x')]: 1,
+    [`scrypt$N=8192,r=8,p=2$${tail}`]: 1,
+    [`scrypt$N=1024,r=8,p=1$${tail}`]: 1 / 16,
+    [`$6$MDEyMzQ1Njc4OWFi$${sha512}`]: 0,
+    [`$7$101$MDEyMzQ1Njc4OWFi$${sha512}`]: 0,
+    [`$7$110000$MDEyMzQ1Njc4OWFi$${sha512}`]: 2,
+  }
+  for (const [hash, work] of Object.entries(hashes)) {
+    const cost = costOf(hash)!
+    assert.equal(Math.round(cost.work * 16), work * 16, hash)
+    const decoy = decoyHash(hash)
+    assert.deepEqual(costOf(decoy), cost)
+    assert.notEqual(decoy, decoyHash(hash))
+    assert.deepEqual(await verifyPassword(Buffer.from('x'), decoy), { ok: false, outdated: false })
+  }
+  assert.equal(costOf(decoyHash())?.work, 1)
+  assert.deepEqual([costOf(makeToken().hash), costOf('plain')], [undefined, undefined])
 })

@@ -16,6 +16,7 @@ import {
   temporaryFolder,
   writeFiles,
 } from '../helpers/plugins.ts'
+import { processorMs } from '../helpers/processor-time.ts'
 
 const deadline = { timeout: 60_000 }
 const withoutAdmin = 'plugins:\n  - auth-file: { users: users.yaml, admin: false }\n'
@@ -80,9 +81,9 @@ test('auth-file: a disabled user is refused', deadline, async (t) => {
 test('auth-file: an unknown user takes as long as a wrong password, a remembered one no time', deadline, async (t) => {
   const { hooks } = await loadUsers(t, `alice: "${aliceHash}"\n`)
   const time = async (username: string, password: string) => {
-    const start = performance.now()
+    const start = processorMs()
     await hooks.authenticate(credentialsOf(username, password))
-    return performance.now() - start
+    return processorMs() - start
   }
   const first = await time('alice', alicePassword)
   const again = Math.min(...[await time('alice', alicePassword), await time('alice', alicePassword)])
@@ -252,9 +253,9 @@ test('auth-file: ten thousand tokens are checked without the queue of hashes', d
 test('auth-file: a wrong token takes as long as an unknown user', deadline, async (t) => {
   const { hooks } = await loadUsers(t, `sensor1: "${makeToken().hash}"\n`)
   const time = async (username: string) => {
-    const start = performance.now()
+    const start = processorMs()
     await hooks.authenticate(credentialsOf(username, makeToken().token))
-    return performance.now() - start
+    return processorMs() - start
   }
   const unknown = Math.min(...[await time('bob'), await time('carol')])
   const wrongly = Math.min(...[await time('sensor1'), await time('sensor1')])

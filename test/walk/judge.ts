@@ -13,6 +13,7 @@ import {
   type Option,
   type Owed,
   qosOf,
+  type SharedOwed,
   show,
   showMessage,
   showOwed,
@@ -232,35 +233,48 @@ export class Judge {
         (owed) => owed.state === 'waiting' && !owed.withheld && hasWay(owed.options, before.got, version),
       )
       if (other === undefined) continue
-      const { kind, filter, filters, required } = other
-      const options = before.options
+      const [taken, waiting] = [claimOf(before.owed, before.options), claimOf(other, other.options)]
       before.options = other.options
-      const { kind: wasKind, filter: wasFilter, filters: wasFilters, required: wasRequired } = before.owed
-      Object.assign(before.owed, { kind, filter, filters, required, options: other.options })
-      Object.assign(other, { kind: wasKind, filter: wasFilter, filters: wasFilters, required: wasRequired, options })
+      Object.assign(before.owed, waiting)
+      Object.assign(other, taken)
       return other
     }
     return undefined
   }
 
   #findShared(session: ModelSession, got: Got, required: boolean): Owed | undefined {
-    const version = session.connection!.version
-    const fits = this.#model.shared.filter((owed) => {
-      if (!owed.candidates.has(session.id) || (required && !owed.required)) return false
-      if (owed.message.text !== got.text || owed.message.topic !== got.topic) return false
-      return sharedWays(session, owed).some((way) => isWay(way, got, version))
-    })
+    const fits = this.#model.shared.filter((owed) => (owed.required || !required) && mayBeFor(session, owed, got))
     // Several groups may owe the same: the one whose message nobody else can have got comes first.
-    const [found] = fits.sort(
+    const [first] = fits.sort(
       (a, b) => Number(b.required) - Number(a.required) || a.candidates.size - b.candidates.size,
     )
+    const found = first ?? (required ? undefined : this.#findSwappedGroup(session, got))
     if (found === undefined) return undefined
-    this.#model.shared = this.#model.shared.filter((owed) => owed !== found)
+    this.#take(found)
     const ways = sharedWays(session, found)
     const owed = newOwed('shared', found.group, [{ message: found.message, ways }])
     owed.mayBeDup = found.mayBeDup
+    owed.shared = found
     session.owed.push(owed)
     return owed
+  }
+
+  /** What another client, or this one, got before may have come by another group that owed the same. */
+  #findSwappedGroup(session: ModelSession, got: Got): SharedOwed | undefined {
+    for (const { session: before, owed, got: gotBefore } of this.#taken) {
+      const { shared } = owed
+      if (shared === undefined || before.connection === undefined || !mayBeFor(session, shared, got)) continue
+      const other = this.#model.shared.find((waiting) => mayBeFor(before, waiting, gotBefore))
+      if (other === undefined) continue
+      this.#take(other)
+      Object.assign(owed, { shared: other, filter: other.group })
+      return shared
+    }
+    return undefined
+  }
+
+  #take(shared: SharedOwed): void {
+    this.#model.shared = this.#model.shared.filter((owed) => owed !== shared)
   }
 
   #unexpected(session: ModelSession, got: Got): void {
@@ -273,6 +287,18 @@ export class Judge {
     session.owed = session.owed.filter((other) => other !== owed)
     session.done.push(owed)
   }
+}
+
+/** By what it is owed, apart from how far its delivery is. */
+function claimOf({ kind, filter, filters, shared, required }: Owed, options: Option[]): Partial<Owed> {
+  return { kind, filter, filters, shared, required, options }
+}
+
+/** May the client, which is connected, have got it as a member of this group? */
+function mayBeFor(session: ModelSession, owed: SharedOwed, got: Got): boolean {
+  if (!owed.candidates.has(session.id)) return false
+  if (owed.message.text !== got.text || owed.message.topic !== got.topic) return false
+  return sharedWays(session, owed).some((way) => isWay(way, got, session.connection!.version))
 }
 
 function hasWay(options: readonly Option[], got: Got, version: 4 | 5): boolean {

@@ -45,6 +45,8 @@ export interface Owed {
   /** Of a live message: the filters of the session when it was published. */
   readonly filters: readonly string[]
   options: Option[]
+  /** Of a shared message: what the group owed. */
+  shared: SharedOwed | undefined
   /** False: it may come, and it may not. */
   required: boolean
   /** No Local kept it back; it may come when the subscription is replaced by one without that. */
@@ -101,6 +103,7 @@ export function newOwed(kind: Owed['kind'], filter: string, options: Option[]): 
       filter,
       filters: [],
       options,
+      shared: undefined,
       required: true,
       withheld: false,
       abandoned: false,

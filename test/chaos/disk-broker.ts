@@ -31,7 +31,7 @@ export async function diskBroker(t: Cleanup, options: DiskBrokerOptions = {}): P
     join(folder, 'oriole.yaml'),
     `node: chaos
 listeners: [{ name: tcp, type: tcp, port: ${port} }]
-limits: { queueMessages: ${queueMessages}, queueBytes: ${queueBytes}, sessionsPerUser: 100000 }
+limits: { queueMessages: ${queueMessages}, queueBytes: ${queueBytes}, sessionsPerUser: 100000, loopDelayMs: 0 }
 store: { type: level, path: ${dataPath}, durability: disk }
 log: { format: json }
 admin: ${admin ? '{ port: 0 }' : '{ enabled: false }'}

@@ -1,4 +1,5 @@
 // A session: who owns it, what it subscribed to, what it still has to get. It outlives its connections (MQTT 4.1).
+import type { ClientInfo } from '../plugin.ts'
 import type { SessionRecord } from '../store/store.ts'
 import type { Cuts } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
@@ -20,6 +21,11 @@ export class Session {
   expiryS: number
   /** When the connection ended, in milliseconds since 1970; undefined while connected. */
   disconnectedAt: number | undefined
+  /**
+   * Who left it, for a member of shared groups; undefined while it is connected, and when it has not been here since the
+   * start.
+   */
+  lastClient: ClientInfo | undefined
   /** How far the node that it came from is responsible; undefined: it did not come from another one. */
   cuts: Cuts | undefined
   /** Another node owns it, and this one still collects for it. */

@@ -16,6 +16,8 @@ export class Subscription implements Member {
   readonly queueing: boolean
   /** A deny overlaps the filter: true withholds messages of this topic. */
   withhold: ((topic: string) => boolean) | undefined
+  /** Its client is away and may not hold it any more: when that is back it ends. */
+  barred = false
 
   constructor(
     session: Session,

@@ -1,5 +1,5 @@
 // What of a message that is published here leaves for other nodes: by the log, by QoS 0, or to one member of a group.
-import { nodeStream, type RemoteRoute, type Routing } from '../cluster/cluster.ts'
+import { nodeStream, type RemoteRoute, type Routing, type SharedGroupName } from '../cluster/cluster.ts'
 import type { Subscription } from '../delivery/subscription.ts'
 import type { Message } from '../message.ts'
 import type { Route } from '../router/router.ts'
@@ -56,6 +56,13 @@ export class Departures {
       elsewhere.push({ node: other.node, via: `$share/${share}/${filter}` })
     }
     return { route, picked, elsewhere }
+  }
+
+  /** For a member of one group elsewhere; undefined: there is none. */
+  planForOne({ share, filter }: SharedGroupName, message: Message, onlineAlone: boolean): Plan | undefined {
+    const other = this.#routing.pickShared(share, filter, message.topic)
+    if (other === undefined || (!other.online && (onlineAlone || message.qos === 0))) return undefined
+    return { route: undefined, picked: undefined, elsewhere: [{ node: other.node, via: `$share/${share}/${filter}` }] }
   }
 
   /** Appends the copies for groups. `appended`: the message itself, under its `outboundStreams`; 0: there are none. */

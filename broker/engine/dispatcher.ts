@@ -1,6 +1,6 @@
 // The way of a message from its publisher to the sessions: retained, log, commit, and only then the receivers.
 
-import type { Routing } from '../cluster/cluster.ts'
+import type { Routing, SharedGroupName } from '../cluster/cluster.ts'
 import { type Delivery, deliver, lower, mergeTerms, type Terms, termsOf } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import { Outgoing } from '../delivery/outgoing.ts'
@@ -170,11 +170,10 @@ export class Dispatcher {
    * the commit, and then the receiver. False: nobody else is there.
    */
   passOn(delivery: Delivery, from: Session): boolean {
-    const left = delivery.share
+    const { share: left, outgoing } = delivery
     if (left?.share === undefined) return false
-    const { message } = delivery.outgoing
-    const group = this.#router.find(left.filter)?.groups?.get(left.share)
-    return this.#passOnTo(group?.pick(message, from.subscriptions.get(left.record.filter) ?? left), message, from)
+    const group = { share: left.share, filter: left.filter }
+    return this.#passOnTo(group, outgoing.message, from, from.subscriptions.get(left.record.filter), left)
   }
 
   /** The same for a turn that `from` finds in the log, by `$share/NAME/filter`, and may not take. */
@@ -182,19 +181,46 @@ export class Dispatcher {
     const group = parseShare(via)
     if (group === undefined) return false
     const { via: _, ...own } = message
-    const members = this.#router.find(group.filter)?.groups?.get(group.share)
-    return this.#passOnTo(members?.pick(own, from.subscriptions.get(via)), own, from)
+    const held = from.subscriptions.get(via)
+    return this.#passOnTo(group, own, from, held, held)
   }
 
-  #passOnTo(member: Subscription | undefined, message: Message, from: Session): boolean {
-    if (member === undefined) return false
-    // Whose messages are kept gets them when it is back: others who are away are no better.
-    if (member.slot < 0 && from.persistent && !from.ended) return false
+  /** `held`: what `from` has of the group now. */
+  #passOnTo(
+    { share, filter }: SharedGroupName,
+    message: Message,
+    from: Session,
+    held: Subscription | undefined,
+    except: Subscription | undefined,
+  ): boolean {
+    const member = this.#router.find(filter)?.groups?.get(share)?.pick(message, except)
+    const isOwed = isOwedWhenBack(from, held, message)
+    const isBetter =
+      member !== undefined && (member.slot >= 0 || (!isOwed && !(member.barred && held?.barred === true)))
+    if (!isBetter) return !isOwed && this.#passOnElsewhere({ share, filter }, message, held?.barred === true)
     const picked = [this.#keepPicked(member, message)]
     const publication = { outgoing: new Outgoing(message, 0), routes: [], picked, newest: this.#router.newest }
     this.#house.store.commit((error) => {
       if (error === undefined) this.#feed(publication)
       else this.#house.counts.messagesDropped.not_stored += 1
+    })
+    return true
+  }
+
+  /** To a member on another node, as a message of this one. */
+  #passOnElsewhere(group: SharedGroupName, given: Message, onlineAlone: boolean): boolean {
+    const departures = this.#departures
+    const plan = departures?.planForOne(group, given, onlineAlone)
+    if (departures === undefined || plan === undefined) return false
+    const { origin: _, ...message } = given
+    const departure = departures.append(message, plan, 0, this.#house.store)
+    this.#house.store.commit((error) => {
+      if (error !== undefined) {
+        this.#house.counts.messagesDropped.not_stored += 1
+        return
+      }
+      departures.sendLive(message, plan)
+      if (departure !== undefined) departures.send(departure, ignore)
     })
     return true
   }
@@ -280,6 +306,12 @@ export class Dispatcher {
     const delivery = deliver(this.#house, session, outgoing, given, share)
     if (delivery !== undefined) session.outbox.offer(delivery)
   }
+}
+
+/** Its messages are kept, and it may have them: others who are away are no better. */
+function isOwedWhenBack(session: Session, held: Subscription | undefined, { topic }: Message): boolean {
+  if (!session.persistent || session.ended) return false
+  return held !== undefined && !held.barred && held.withhold?.(topic) !== true
 }
 
 /** The subscription was raised from QoS 0 while the message was on its way: it is not in the log to be sent again. */

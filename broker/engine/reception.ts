@@ -87,7 +87,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#admission = new Admission(parts.limits, parts.bans, parts.counts)
     this.#paces = new Paces(parts.limits)
     this.mayArrive = parts.cluster !== undefined
-    this.rights = new Rights({ ...parts, identified: () => this.known() })
+    this.rights = new Rights(this)
     this.sessions = new Sessions(this, router, (clientId) => parts.cluster?.moves.ended(clientId))
     const publish = (message: Message): void => this.publish(message, undefined, ignore)
     this.wills = new Wills({ ...parts, cluster: parts.cluster?.wills, publish })
@@ -273,7 +273,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   closed(connection: Connection, { withWill, phrase, welcomed }: Ending): void {
     const { info, session } = connection
     this.#byClientId.delete(info.id)
-    this.sessions.disconnected(session)
+    this.sessions.disconnected(session, info)
     if (withWill) this.wills.release(info.id, session.expiryS)
     else this.wills.disarm(info.id)
     this.#changed()

@@ -1,24 +1,24 @@
 // Rights that change while clients are connected: who they are is made anew, and what they hold is asked for again.
 import { isDeepStrictEqual } from 'node:util'
+import type { DeliveryHouse } from '../delivery/house.ts'
+import type { Session } from '../delivery/session.ts'
 import { errorText } from '../errors.ts'
-import type { HookRunner } from '../hooks.ts'
-import type { Counts } from '../metrics/counts.ts'
-import type { ClientInfo, Credentials, Identity, PluginLog, RightsChange } from '../plugin.ts'
+import type { ClientInfo, Identity, RightsChange } from '../plugin.ts'
 import type { Connection } from '../protocol/connection.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import { reauthorize } from '../protocol/reauthorize.ts'
+import { askAway } from './away-members.ts'
+import { credentialsOf } from './credentials-of.ts'
 
 /** So long the loop is kept from others, at most, by questions that are answered at once. */
 const sliceMs = 4
 /** Connections whose questions wait for plugins; a backend that is asked for each is not asked for all at once. */
 const askedAtOnce = 100
 
-export interface RightsHouse {
-  readonly hooks: HookRunner
-  readonly counts: Counts
-  readonly log: PluginLog
+export interface RightsHouse extends DeliveryHouse {
   /** All of whom it is known who they are. */
-  identified(): Iterable<Connection>
+  known(): Iterable<Connection>
+  readonly sessions: { awake(): Iterable<Session> }
 }
 
 /** For all connections of one change together: the loop has its turn in between. */
@@ -55,16 +55,17 @@ export class Rights {
     const slices = new Slices()
     // What was answered just now by the old rules has its place when the walk begins.
     await nextTurn()
-    const waiting = new Set<Promise<void>>()
-    for (const connection of [...this.#house.identified()]) {
-      await slices.pause()
-      if (connection.closed || !this.#isAffected(connection.info, affects)) continue
+    await eachInSlices([...this.#house.known()], slices, (connection) => {
+      if (connection.closed || !this.#isAffected(connection.info, affects)) return undefined
       change.clients += 1
-      const work = this.#ask(connection, change, slices).finally(() => waiting.delete(work))
-      waiting.add(work)
-      if (waiting.size >= askedAtOnce) await Promise.race(waiting)
-    }
-    await Promise.all(waiting)
+      return this.#ask(connection, change, slices)
+    })
+    // Behind the others: who lost all just now is away by now, too.
+    await eachInSlices(this.#house.sessions.awake(), slices, (session) => {
+      const { lastClient } = session
+      if (lastClient === undefined || !this.#isAffected(lastClient, affects)) return undefined
+      return this.#askAway(session)
+    })
     this.#house.log.info({ audit: 'rights', ...change }, 'rights asked again')
     return change
   }
@@ -117,11 +118,36 @@ export class Rights {
     }
   }
 
+  async #askAway(session: Session): Promise<void> {
+    try {
+      await askAway(this.#house, session)
+    } catch (error) {
+      const { clientId } = session
+      this.#house.log.error({ clientId, error: errorText(error) }, 'rights of a member that is away could not be asked')
+    }
+  }
+
   /** Nobody vouches for it any more; its will is refused for the same reason when it fires. */
   #end(connection: Connection, because: string): void {
     this.#house.log.info({ audit: 'rights', clientId: connection.id, because }, 'identity withdrawn')
     connection.end(reason.notAuthorized, 'not authorized any more')
   }
+}
+
+/** `ask` never rejects; undefined: there is nothing to ask of this one. */
+async function eachInSlices<One>(
+  all: Iterable<One>,
+  slices: Slices,
+  ask: (one: One) => Promise<void> | undefined,
+): Promise<void> {
+  const waiting = new Set<Promise<void>>()
+  for (const one of all) {
+    await slices.pause()
+    const work = ask(one)?.finally(() => waiting.delete(work!))
+    if (work !== undefined) waiting.add(work)
+    if (waiting.size >= askedAtOnce) await Promise.race(waiting)
+  }
+  await Promise.all(waiting)
 }
 
 /** What was answered just now to the one before has its place when it returns. */
@@ -136,12 +162,6 @@ function nextTurn(): Promise<void> {
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
-
-/** What `identify` may look at, without what was proven once. */
-function credentialsOf({ id, identity, address, listener, protocolVersion }: ClientInfo): Credentials {
-  const { username } = identity
-  return { clientId: id, username, password: undefined, address, listener, certificate: undefined, protocolVersion }
-}
 
 function everybody(): boolean {
   return true

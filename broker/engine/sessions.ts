@@ -3,6 +3,7 @@ import type { SessionState } from '../cluster/cluster.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import { Session } from '../delivery/session.ts'
 import { Subscription } from '../delivery/subscription.ts'
+import type { ClientInfo } from '../plugin.ts'
 import type { Opened, Refusal, SessionWish } from '../protocol/host.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import { parseShare } from '../protocol/topics.ts'
@@ -123,6 +124,7 @@ export class Sessions {
     if (known !== undefined && !wish.cleanStart && !this.#isExpired(known)) {
       known.expiryS = wish.expiryS
       known.disconnectedAt = undefined
+      known.lastClient = undefined
       this.#expiries.clear(known)
       this.#house.store.putSession(known.record)
       this.setOnline(known, true)
@@ -145,7 +147,13 @@ export class Sessions {
   }
 
   /** The connection is gone: the session goes with it, or waits for its next one. True: it ended. */
-  disconnected(session: Session): boolean {
+  disconnected(session: Session, client: ClientInfo): boolean {
+    let isInGroup = false
+    for (const subscription of session.subscriptions.values()) {
+      subscription.barred = false
+      isInGroup ||= subscription.share !== undefined
+    }
+    if (isInGroup) session.lastClient = client
     this.setOnline(session, false)
     session.outbox.detach()
     if (session.expiryS === 0) {
@@ -169,6 +177,7 @@ export class Sessions {
   forget(session: Session): void {
     if (session.ended) return
     session.ended = true
+    session.lastClient = undefined
     this.#expiries.clear(session)
     for (const subscription of session.subscriptions.values()) this.#leave(subscription)
     session.subscriptions.clear()

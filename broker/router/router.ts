@@ -13,6 +13,8 @@ export interface Member {
   readonly load: number
   /** True: it may not get messages of this topic, although it holds a filter that matches. */
   readonly withhold?: ((topic: string) => boolean) | undefined
+  /** It is away and may not have the filter any more: it is chosen last. */
+  readonly barred?: boolean
 }
 
 /** All that hold one filter. */

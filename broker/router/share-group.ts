@@ -73,15 +73,20 @@ export class ShareGroup<M extends Member> {
     }
   }
 
-  /** Those who are away take turns. */
+  /** Those who are away take turns. One that is barred keeps the message until there is another, or its right is back. */
   #pickOffline(takes: (member: M) => boolean): M | undefined {
+    let last: M | undefined
     for (const member of this.offline) {
       if (!member.queueing || !takes(member)) continue
+      if (member.barred === true) {
+        last ??= member
+        continue
+      }
       this.offline.delete(member)
       this.offline.add(member)
       return member
     }
-    return undefined
+    return last
   }
 }
 

@@ -1,0 +1,120 @@
+// Rights that change while members of a shared group are away: nobody's turn goes to one who may not take it.
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { startBroker } from '../helpers/broker.ts'
+import { HouseRules, pluginEntry } from '../helpers/house-rules.ts'
+import { openWith } from '../helpers/open-config.ts'
+import { type ConnectOptions, connectRaw, kept, type RawClient } from '../helpers/raw-client.ts'
+
+const deadline = { timeout: 30_000 }
+const filter = '$share/workers/jobs/#'
+const jobs = Array.from({ length: 6 }, (_, index) => `jobs/${index}`)
+
+interface Team {
+  readonly rules: HouseRules
+  readonly sender: RawClient
+  come(name: string, options?: ConnectOptions): Promise<RawClient>
+  publishAll(): Promise<void>
+}
+
+/** Alice and bob have subscribed, and are away. */
+async function team(t: TestContext): Promise<Team> {
+  const rules = new HouseRules()
+  const broker = await startBroker(t, openWith({ plugins: `[${pluginEntry(rules)}]` }))
+  const come: Team['come'] = (name, options = { answers: true }) =>
+    connectRaw(t, broker.port(), { ...kept(name), username: name, ...options })
+  for (const name of ['alice', 'bob']) {
+    const client = await come(name)
+    assert.deepEqual(await client.subscribe(filter, { qos: 1 }), [1])
+    await client.leave()
+  }
+  const sender = await connectRaw(t, broker.port(), { clientId: 'sender' })
+  const publishAll = async () => {
+    for (const topic of jobs) assert.equal(await sender.publishAcknowledged(topic, topic), 0)
+  }
+  return { rules, sender, come, publishAll }
+}
+
+const not = (name: string) => (client: { readonly id: string }) => client.id !== name
+
+test('shared: who lost the right while it was away gets no turn', deadline, async (t) => {
+  const { rules, come, publishAll } = await team(t)
+  rules.subscribe = not('bob')
+  await rules.changed()
+  await publishAll()
+  assert.deepEqual((await (await come('alice')).texts(6)).sort(), jobs)
+  await (await come('bob')).nothing()
+})
+
+test('shared: turns that wait for one who loses the right go to others at once', deadline, async (t) => {
+  const { rules, come, publishAll } = await team(t)
+  await publishAll()
+  rules.subscribe = not('bob')
+  await rules.changed()
+  const alice = await come('alice')
+  assert.deepEqual((await alice.texts(6)).sort(), jobs)
+  await (await come('bob')).nothing()
+  await alice.nothing()
+})
+
+test('shared: the same for a user who is removed, and for a group that is left', deadline, async (t) => {
+  for (const isRemoved of [true, false]) {
+    const { rules, come, publishAll } = await team(t)
+    rules.groups = new Map(['alice', 'bob'].map((name) => [name, ['workers']]))
+    if (isRemoved) rules.users = new Map([['alice', {}]])
+    else {
+      rules.groups = new Map([['alice', ['workers']]])
+      rules.subscribe = ({ identity }) => identity.groups.includes('workers')
+    }
+    await rules.changed(({ identity }) => identity.username === 'bob')
+    await publishAll()
+    assert.deepEqual((await (await come('alice')).texts(6)).sort(), jobs)
+  }
+})
+
+test('shared: a topic that is withheld from one who is away is the turn of others', deadline, async (t) => {
+  const { rules, come, publishAll } = await team(t)
+  rules.subscribe = ({ id }) => ({ allow: true, ...(id === 'bob' && { withhold: (topic) => topic > 'jobs/2' }) })
+  await rules.changed()
+  await publishAll()
+  const [alice, bob] = [await come('alice'), await come('bob')]
+  const ofBob = await textsNow(bob)
+  assert.ok(ofBob.length > 0 && ofBob.every((topic) => topic <= 'jobs/2'), String(ofBob))
+  assert.deepEqual([...(await textsNow(alice)), ...ofBob].sort(), jobs)
+})
+
+test('shared: when nobody may have it, it waits, and is there when the right is back', deadline, async (t) => {
+  const { rules, come, publishAll } = await team(t)
+  rules.subscribe = () => false
+  await rules.changed()
+  await publishAll()
+  rules.subscribe = () => true
+  await rules.changed()
+  const [alice, bob] = [await come('alice'), await come('bob')]
+  assert.deepEqual([...(await textsNow(alice)), ...(await textsNow(bob))].sort(), jobs)
+})
+
+test('shared: what a connected member may not have any more waits for one who is away', deadline, async (t) => {
+  const { rules, come, publishAll } = await team(t)
+  const bob = await come('bob', { properties: { sessionExpiryInterval: 3600, receiveMaximum: 2 } })
+  await publishAll()
+  const sent = await bob.texts(2)
+  rules.subscribe = not('bob')
+  await rules.changed()
+  await bob.nothing()
+  // What he has not acknowledged is hers when he leaves.
+  await bob.cut()
+  const alice = await come('alice')
+  assert.deepEqual((await alice.texts(6)).sort(), jobs)
+  assert.equal(sent.length, 2)
+})
+
+/** All that the broker had for it. */
+async function textsNow(client: RawClient): Promise<string[]> {
+  client.send({ cmd: 'pingreq' })
+  const texts: string[] = []
+  for (let packet = await client.next(); packet.cmd !== 'pingresp'; packet = await client.next()) {
+    if (packet.cmd === 'publish') texts.push(packet.payload.toString())
+  }
+  return texts
+}

@@ -117,7 +117,8 @@ async function build(
   const clusterLog = log.child({ room: 'cluster' })
   const bans = await Bans.open(dataDir && join(dataDir, bansFileName))
   const { counts } = metrics
-  const clusterParts = { node, version: packageVersion(), store, recovered, counts, bans, log: clusterLog }
+  const onMoved = (seconds: number): void => metrics.observeMove(seconds)
+  const clusterParts = { node, version: packageVersion(), store, recovered, counts, bans, onMoved, log: clusterLog }
   const reload = () => loaded.reload()
   const cluster = config.cluster && createCluster({ ...clusterParts, config: config.cluster, reload })
   metrics.gauge('bans', () => bans.list().length)

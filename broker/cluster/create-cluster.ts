@@ -25,6 +25,8 @@ export interface ClusterParts {
   readonly counts: Counts
   readonly bans: Bans
   readonly log: PluginLog
+  /** A session came here with all that it has, in so many seconds. */
+  onMoved(seconds: number): void
   readonly reload: () => Promise<unknown>
 }
 
@@ -58,7 +60,7 @@ export function createCluster(parts: ClusterParts): Cluster {
           meeting = early
           known.follow(early)
           const onFormerAway = (clientId: string, node: string): void => wills.cancel(node, clientId)
-          moves.enter({ meeting: early, routing, store, log, onFormerAway }, house)
+          moves.enter({ meeting: early, routing, store, log, counts, onFormerAway, onTaken: parts.onMoved }, house)
           wills.enter(early, house)
           catchUp = new RetainedCatchUp({ meeting: early, routing, store, log }, recovered)
           routing.enter(early, house, recovered)

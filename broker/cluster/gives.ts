@@ -1,5 +1,6 @@
 // Gives sessions to the nodes that claimed them: ends the connection, tells what the session is, hands over what is unread.
 import { errorText } from '../errors.ts'
+import type { Counts } from '../metrics/counts.ts'
 import type { PluginLog } from '../plugin.ts'
 import type { ClusterHouse } from './cluster.ts'
 import type { Meeting, Member } from './meeting.ts'
@@ -18,6 +19,7 @@ export interface GiveParts {
   readonly routing: RedisRouting
   readonly house: ClusterHouse
   readonly log: PluginLog
+  readonly counts: Pick<Counts, 'clusterMoves'>
   readonly turns: Turns
   readonly pulls: Pulls
   readonly where: Where
@@ -60,7 +62,7 @@ export class Gives {
   }
 
   async #give(from: Member, { clientId, epoch, isClean }: Give): Promise<Given> {
-    const { house, turns, pulls, log } = this.#parts
+    const { house, turns, pulls, log, counts } = this.#parts
     if (house.sessions.find(clientId)?.isLeaving === false && this.#parts.epochOf(clientId) < epoch) {
       house.disconnect(clientId, 'taken-over', 'the client connected to another node')
     }
@@ -85,6 +87,7 @@ export class Gives {
       this.#leaving.delete(clientId)
       return { outcome: 'none' }
     }
+    counts.clusterMoves.given += 1
     log.debug({ clientId, node: from.node }, 'session given')
     const before = this.#leaving.get(clientId)
     this.#leaving.set(clientId, { missing: [], cuts: before?.cuts, since: performance.now() })

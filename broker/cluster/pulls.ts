@@ -1,5 +1,6 @@
 // Gets sessions from the nodes that had them: takes up what they are, then what is unread.
 import { errorText } from '../errors.ts'
+import type { Counts } from '../metrics/counts.ts'
 import type { PluginLog } from '../plugin.ts'
 import type { ClusterHouse, CutsByStore } from './cluster.ts'
 import type { Meeting, Member } from './meeting.ts'
@@ -20,6 +21,9 @@ export interface PullParts {
   readonly routing: RedisRouting
   readonly house: ClusterHouse
   readonly log: PluginLog
+  readonly counts: Pick<Counts, 'clusterMoves'>
+  /** A session is here with what is unread, so long after it was asked for. */
+  onTaken(seconds: number): void
 }
 
 interface Pull {
@@ -55,13 +59,15 @@ export class Pulls {
    * comes later. `missed`: its node may still have it.
    */
   async begin(from: Member, wish: Give): Promise<'here' | 'none' | 'superseded' | 'missed'> {
-    const { meeting, house, log } = this.#parts
+    const { meeting, house, log, counts } = this.#parts
     const { clientId } = wish
+    const askedAt = performance.now()
     if (!(await this.#isFree(clientId))) return 'missed'
     let given: Given
     try {
       given = (await meeting.bus.ask(from, give, wish, giveMs)) as Given
     } catch (error) {
+      counts.clusterMoves.failed += 1
       log.info({ clientId, node: from.node, error: errorText(error) }, 'a session could not be fetched')
       return 'missed'
     }
@@ -70,7 +76,7 @@ export class Pulls {
     house.sessions.stay(clientId)
     house.sessions.adopt(given.state)
     if (!isConnected) house.sessions.await(clientId)
-    const pull: Pull = { from, done: this.#finish(from, clientId), hasArrived: false, wake: () => {} }
+    const pull: Pull = { from, done: this.#finish(from, clientId, askedAt), hasArrived: false, wake: () => {} }
     this.#pulls.set(clientId, pull)
     await this.#parts.routing.settled()
     return 'here'
@@ -95,17 +101,22 @@ export class Pulls {
     pull.wake()
   }
 
-  async #finish(from: Member, clientId: string): Promise<void> {
-    const { meeting, house, log } = this.#parts
+  async #finish(from: Member, clientId: string, askedAt: number): Promise<void> {
+    const { meeting, house, log, counts } = this.#parts
     try {
       await this.#settle()
       const { cuts } = (await meeting.bus.ask(from, finish, { clientId } satisfies Finish, finishMs)) as Finished
-      if (cuts !== undefined) {
-        house.sessions.split(clientId, cutsHere(cuts, meeting.self.storeId))
-        await this.#arrival(clientId)
+      if (cuts === undefined) {
+        counts.clusterMoves.partly += 1
+        return
       }
+      house.sessions.split(clientId, cutsHere(cuts, meeting.self.storeId))
+      await this.#arrival(clientId)
+      counts.clusterMoves.taken += 1
+      this.#parts.onTaken((performance.now() - askedAt) / 1_000)
     } catch (error) {
       // Its former node gives the rest when it finds out that this one owns it.
+      counts.clusterMoves.partly += 1
       log.info({ clientId, node: from.node, error: errorText(error) }, 'a session was fetched in part')
     } finally {
       this.#pulls.delete(clientId)

@@ -1,6 +1,7 @@
 // Moves sessions between nodes: a CONNECT claims its session in Redis, and fetches it from the node that had it.
 
 import { errorText } from '../errors.ts'
+import type { Counts } from '../metrics/counts.ts'
 import type { ClientInfo, PluginLog } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
 import type { Claimed, ClusterHouse, SessionMoves } from './cluster.ts'
@@ -27,6 +28,8 @@ export interface MoveParts {
   readonly routing: RedisRouting
   readonly store: Store
   readonly log: PluginLog
+  readonly counts: Pick<Counts, 'clusterMoves'>
+  onTaken(seconds: number): void
 }
 
 interface Entered {
@@ -55,10 +58,10 @@ export class RedisMoves implements SessionMoves {
   }
 
   /** Before the first connection to Redis. */
-  enter({ meeting, routing, store, log, onFormerAway }: MoveParts, house: ClusterHouse): void {
+  enter({ meeting, routing, store, log, counts, onFormerAway, onTaken }: MoveParts, house: ClusterHouse): void {
     const ownership = new Ownership(meeting)
     const where = new Where({ meeting, routing, store, log })
-    const pulls = new Pulls({ meeting, routing, house, log })
+    const pulls = new Pulls({ meeting, routing, house, log, counts, onTaken })
     const check = new SessionCheck({
       meeting,
       house,
@@ -74,6 +77,7 @@ export class RedisMoves implements SessionMoves {
       routing,
       house,
       log,
+      counts,
       turns: this.#turns,
       pulls,
       where,

@@ -50,6 +50,10 @@ export type CappedKind = keyof typeof cappedKinds
 const clusterWays = { live: 0, stored: 0 }
 export type ClusterWay = keyof typeof clusterWays
 
+/** Sessions that moved between nodes; `partly`: what is unread did not come, or not all of it; `failed`: it did not come. */
+const moveEnds = { given: 0, taken: 0, partly: 0, failed: 0 }
+export type MoveEnd = keyof typeof moveEnds
+
 export interface Counts extends ListenerCounts {
   /** Handed over by a listener and ended since. */
   connectionsClosed: number
@@ -92,6 +96,7 @@ export interface Counts extends ListenerCounts {
   clusterRepeated: number
   /** Fell off an outbox: the other node did not get them. */
   clusterOutboxDropped: number
+  readonly clusterMoves: Record<MoveEnd, number>
   /** Frames and stream entries from Redis that are not of this cluster, damaged, repeated or too large. */
   clusterFramesRefused: number
   /** Frames that were not sent because Redis took them too slowly. */
@@ -137,6 +142,7 @@ export function createCounts(): Counts {
     clusterReceived: { ...clusterWays },
     clusterRepeated: 0,
     clusterOutboxDropped: 0,
+    clusterMoves: { ...moveEnds },
     clusterFramesRefused: 0,
     clusterFramesDropped: 0,
   }

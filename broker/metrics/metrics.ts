@@ -14,6 +14,8 @@ export interface Metrics {
   gauge(name: GaugeName, read: () => Reading): void
   /** How long one commit of the store took, sync included. */
   observeCommit(seconds: number): void
+  /** How long a session took to come here from another node, with what is unread. */
+  observeMove(seconds: number): void
   /** The text format of Prometheus. */
   render(): Promise<string>
   readonly contentType: string
@@ -120,6 +122,11 @@ const published = {
     name: 'oriole_cluster_outbox_dropped_total',
     help: 'Messages that another node did not get, because cluster.outboxMaxBytes was reached.',
   },
+  clusterMoves: {
+    name: 'oriole_cluster_session_moves_total',
+    help: 'Sessions given to other nodes, taken from them, taken without all that is unread, and not obtained from them.',
+    label: 'end',
+  },
   clusterFramesRefused: {
     name: 'oriole_cluster_frames_refused_total',
     help: 'Frames and stream entries from Redis that are not of this cluster, damaged, repeated or too large.',
@@ -167,6 +174,9 @@ export type GaugeName = keyof typeof gauges
 /** From a memory store to a disk that struggles, in seconds. */
 const commitBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
+/** From a session without messages to one that waits for a node, in seconds. */
+const moveBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
 /** With a registry of its own, so that several brokers may live in one process. */
 export function createMetrics(): Metrics {
   const registry = new Registry()
@@ -182,6 +192,12 @@ export function createMetrics(): Metrics {
     buckets: commitBuckets,
     registers: [registry],
   })
+  const moves = new Histogram({
+    name: 'oriole_cluster_session_move_seconds',
+    help: 'Time from asking another node for a session until it is here with what is unread.',
+    buckets: moveBuckets,
+    registers: [registry],
+  })
   return {
     counts,
     loopDelay,
@@ -190,6 +206,7 @@ export function createMetrics(): Metrics {
       readers.set(name, read)
     },
     observeCommit: (seconds) => commits.observe(seconds),
+    observeMove: (seconds) => moves.observe(seconds),
     render: () => registry.metrics(),
     contentType: registry.contentType,
     close: () => {

@@ -49,6 +49,7 @@ export function createCluster(parts: ClusterParts): Cluster {
     wills,
     bans,
     async start(house) {
+      await isStored(store)
       meeting = await createMeeting({
         node,
         storeId,
@@ -83,6 +84,13 @@ export function createCluster(parts: ClusterParts): Cluster {
       await meeting?.close()
     },
   }
+}
+
+/** What was put until now is as durable as it is to be: a node that comes back under its name has the store id of before. */
+function isStored(store: Store): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.commit((error) => (error === undefined ? resolve() : reject(error)))
+  })
 }
 
 /** Made at the first start. A crash before it is written makes another one, and nobody has anything of the first. */

@@ -10,7 +10,7 @@ import type { Session } from './session.ts'
 import type { Subscription } from './subscription.ts'
 
 /** After this many messages other clients have their turn. */
-const turnMessages = 200
+const turnMessages = 100
 
 /** In the place of a payload that is on disk: who gets the message does not depend on it. */
 const unread = Buffer.alloc(0)
@@ -30,6 +30,8 @@ export class RetainedWalks {
   readonly #session: Session
   #walks: Walk[] = []
   #resting = false
+  /** Messages since the others had their turn. */
+  #turn = 0
 
   constructor(house: DeliveryHouse, session: Session) {
     this.#house = house
@@ -55,8 +57,11 @@ export class RetainedWalks {
 
   /** The next retained message that may be sent now; QoS 0 is only given while the output has room. */
   take(link: Link, mayAdd: () => boolean, resume: () => void): Delivery | undefined {
-    let turn = 0
     while (this.#walks.length > 0 && !this.#resting && link.hasRoom) {
+      if (this.#turn >= turnMessages) {
+        this.#rest(resume)
+        return undefined
+      }
       const walk = this.#walks[0]!
       const subscription = this.#session.subscriptions.get(walk.filter)
       const step = this.#next(walk)
@@ -70,6 +75,7 @@ export class RetainedWalks {
         this.#rest(resume)
         return undefined
       }
+      this.#turn += 1
       const terms = termsOf(subscription, message.payload === undefined ? { ...message, payload: unread } : message)
       if (terms !== undefined) {
         if (terms.qos > 0 && !mayAdd()) {
@@ -83,8 +89,6 @@ export class RetainedWalks {
         const delivery = this.#deliver(message, { ...terms, retain: true }, walk.filter)
         if (delivery !== undefined) return delivery
       }
-      turn += 1
-      if (turn >= turnMessages) this.#rest(resume)
     }
     return undefined
   }
@@ -135,6 +139,7 @@ export class RetainedWalks {
 
   #rest(resume: () => void): void {
     this.#resting = true
+    this.#turn = 0
     setImmediate(() => {
       this.#resting = false
       resume()

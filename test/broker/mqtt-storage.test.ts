@@ -38,6 +38,8 @@ test('storage: a QoS 2 message that a full disk refused is stored when it is sen
   const away = await connectRaw(t, port, kept('away'))
   await away.subscribe('a', { qos: 2 })
   await away.leave()
+  const witness = await connectRaw(t, port, { answers: true })
+  await witness.subscribe('a', { qos: 2 })
   const publisher = await connectRaw(t, port, kept('publisher'))
   const { bavail, bsize } = await statfs(mount)
   const ballast = join(mount, 'ballast')
@@ -45,6 +47,9 @@ test('storage: a QoS 2 message that a full disk refused is stored when it is sen
 
   const acknowledged = await publishUntilRefused(publisher)
   assert.ok(acknowledged > 0)
+  // What could not be stored reached nobody.
+  assert.equal((await witness.texts(acknowledged)).length, acknowledged)
+  await witness.nothing()
   // It is refused in the words of CONNACK, and not with a session that nobody stored.
   const { code, client } = await tryConnect(t, port, kept('new'))
   assert.equal(code, 0x88)

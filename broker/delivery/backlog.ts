@@ -84,8 +84,8 @@ export function fromLog(house: DeliveryHouse, session: Session, outgoing: Outgoi
  */
 export function owed(house: DeliveryHouse, session: Session, message: Message, sequence: number, qos: 1 | 2): Delivery {
   const outgoing = new Outgoing(message, sequence)
-  // Sent it was, also if one of its subscriptions replaced another after it was published.
-  const found = termsInLog(session, outgoing, true)
+  // Sent it was, also if its only subscription replaced another after it was published.
+  const found = termsInLog(session, outgoing) ?? termsInLog(session, outgoing, true)
   const isRetained = message.via !== undefined && !isHandedOver(message.via) && parseShare(message.via) === undefined
   const terms = { retain: isRetained, subscriptionIds: undefined, ...found?.terms, qos }
   const delivery = { outgoing, ...terms, share: found?.share }

@@ -188,3 +188,24 @@ test(
     )
   },
 )
+
+test(
+  'redelivery: after a restart it comes as it was sent, whatever subscriptions were made since',
+  deadline,
+  async (t) => {
+    const { broker, again } = await startStored(t)
+    const reader = await connectRaw(t, broker.port(), kept('reader'))
+    await reader.subscribe('a', { qos: 2, id: 5 })
+    const publisher = await connectRaw(t, broker.port())
+    await publisher.publishAcknowledged('a', 'kept', { retain: true })
+    const sent = await reader.expect('publish')
+    await reader.subscribe('+', { qos: 0, rap: true, rh: 2, id: 3 })
+    await reader.cut()
+    const restarted = await again()
+    const back = await connectRaw(t, restarted.port(), { ...kept('reader'), clean: false })
+    const resent = await back.expect('publish')
+    assert.equal(resent.dup, true)
+    const form = ({ retain, qos, messageId, properties }: typeof sent) => ({ retain, qos, messageId, properties })
+    assert.deepEqual(form(resent), form(sent))
+  },
+)

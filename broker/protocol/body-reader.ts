@@ -1,7 +1,7 @@
 // Reads the data types of MQTT (1.5) from the body of a packet; anything cut short is a malformed packet.
 import { ProtocolViolation } from './packets.ts'
 import { reason } from './reason-codes.ts'
-import { readText } from './text.ts'
+import { readText, type TextCache } from './text.ts'
 
 export function malformed(message: string): ProtocolViolation {
   return new ProtocolViolation(reason.malformedPacket, message)
@@ -59,25 +59,37 @@ export class BodyReader {
   }
 
   text(): string {
-    const length = this.uint16()
-    this.#need(length)
-    const start = this.position
-    this.position += length
+    const start = this.#skip(this.uint16())
     return readText(this.body, start, this.position)
+  }
+
+  /** The same for a string that has often come before. */
+  cachedText(cache: TextCache): string {
+    const start = this.#skip(this.uint16())
+    const known = cache.get(this.body, start, this.position)
+    if (known !== undefined) return known
+    const text = readText(this.body, start, this.position)
+    cache.set(this.body, start, this.position, text)
+    return text
   }
 
   /** A copy: what is read here outlives the packet (a password, a will, authentication data). */
   binary(): Buffer {
-    const length = this.uint16()
-    this.#need(length)
-    const start = this.position
-    this.position += length
+    const start = this.#skip(this.uint16())
     return Buffer.from(this.body.subarray(start, this.position))
   }
 
   /** Nothing may follow the last field. */
   finish(): void {
     if (this.position !== this.end) throw malformed('bytes follow the last field of the packet')
+  }
+
+  /** Returns where the bytes begin that are skipped. */
+  #skip(bytes: number): number {
+    this.#need(bytes)
+    const start = this.position
+    this.position += bytes
+    return start
   }
 
   #need(bytes: number): void {

@@ -18,6 +18,9 @@ export function writeVariableInteger(into: Buffer, value: number, start: number)
   return position
 }
 
+/** Up to here a loop is faster than two calls of Node; below 256, so that the length is one byte. */
+const shortText = 64
+
 export class ByteWriter {
   #bytes: Buffer
   #length = 0
@@ -28,6 +31,18 @@ export class ByteWriter {
 
   get length(): number {
     return this.#length
+  }
+
+  /** To be used for another packet; views of what was written are worth nothing from here on. */
+  reset(): this {
+    this.#length = 0
+    return this
+  }
+
+  /** Returns the position behind what was written. */
+  copyTo(target: Buffer, start: number): number {
+    this.#bytes.copy(target, start, 0, this.#length)
+    return start + this.#length
   }
 
   /** What was written, as a view: nothing may be written after it. */
@@ -57,11 +72,27 @@ export class ByteWriter {
 
   /** At most 65,535 bytes: a longer string is a mistake of the caller and throws RangeError. */
   text(value: string): void {
+    if (value.length <= shortText && this.#shortAscii(value)) return
     const bytes = Buffer.byteLength(value)
     this.uint16(bytes)
     this.#room(bytes)
     this.#bytes.write(value, this.#length)
     this.#length += bytes
+  }
+
+  /** False: it is not ASCII, and nothing was written. */
+  #shortAscii(value: string): boolean {
+    this.#room(2 + value.length)
+    const start = this.#length + 2
+    for (let index = 0; index < value.length; index++) {
+      const code = value.charCodeAt(index)
+      if (code > 0x7f) return false
+      this.#bytes[start + index] = code
+    }
+    this.#bytes[start - 2] = 0
+    this.#bytes[start - 1] = value.length
+    this.#length = start + value.length
+    return true
   }
 
   binary(value: Buffer): void {

@@ -153,8 +153,7 @@ export function encodePublish(version: ProtocolVersion, publish: OutgoingPublish
   if (qos !== 0) position = bytes.writeUInt16BE(publish.packetId, position)
   if (version === 5) {
     position = writeVariableInteger(bytes, propertyBytes, position)
-    if (properties !== undefined) bytes.set(properties, position)
-    position += propertyBytes
+    if (properties !== undefined) position = properties.copyTo(bytes, position)
   }
   bytes.set(payload, position)
   return { bytes, packetIdAt }

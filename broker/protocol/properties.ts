@@ -3,6 +3,7 @@ import type { MessageProperties } from '../message.ts'
 import { type BodyReader, malformed, protocolError } from './body-reader.ts'
 import { ProtocolViolation } from './packets.ts'
 import { reason } from './reason-codes.ts'
+import { TextCache } from './text.ts'
 import { isValidTopicName } from './topics.ts'
 
 /** What was read; the packet takes the fields that are its own. */
@@ -97,6 +98,9 @@ const carriersOf: Readonly<Record<number, number>> = {
 const allowedIn = new Uint8Array(0x80)
 for (const [id, carriers] of Object.entries(carriersOf)) allowedIn[Number(id)] = carriers
 
+/** Of user properties: the same few come again and again. */
+const names = new TextCache()
+
 const none: Properties = Object.freeze({})
 
 /** Reads the property length and the properties; leaves the reader behind them. Throws ProtocolViolation. */
@@ -120,14 +124,15 @@ export function readProperties(reader: BodyReader, packet: Carrier): Properties 
 /** The properties of the message itself; undefined when there are none, as in most messages. */
 export function messageProperties(properties: Properties): MessageProperties | undefined {
   const { payloadFormat, contentType, responseTopic, correlationData, userProperties } = properties
+  const isBare = payloadFormat === undefined && contentType === undefined && responseTopic === undefined
+  if (isBare && correlationData === undefined) return userProperties === undefined ? undefined : { userProperties }
   const result: { -readonly [key in keyof MessageProperties]: MessageProperties[key] } = {}
   if (payloadFormat !== undefined) result.payloadFormat = payloadFormat
   if (contentType !== undefined) result.contentType = contentType
   if (responseTopic !== undefined) result.responseTopic = responseTopic
   if (correlationData !== undefined) result.correlationData = correlationData
   if (userProperties !== undefined) result.userProperties = userProperties
-  for (const _ in result) return result
-  return undefined
+  return result
 }
 
 function readProperty(reader: BodyReader, packet: Carrier, id: number, into: Properties): void {
@@ -201,7 +206,7 @@ function readProperty(reader: BodyReader, packet: Carrier, id: number, into: Pro
       return
     case propertyId.userProperty:
       into.userProperties ??= []
-      into.userProperties.push([reader.text(), reader.text()])
+      into.userProperties.push([reader.cachedText(names), reader.text()])
       return
     case propertyId.maximumPacketSize:
       once(into.maximumPacketSize, id)

@@ -27,8 +27,10 @@ export function connackProperties(properties: ConnackProperties): Buffer {
   return writer.finish()
 }
 
-/** Undefined: none, as in most messages. */
-export function publishProperties(publish: OutgoingPublish): Buffer | undefined {
+const ofPublish = new ByteWriter(256)
+
+/** Undefined: none, as in most messages. The writer is used again for the next packet: copy from it at once. */
+export function publishProperties(publish: OutgoingPublish): ByteWriter | undefined {
   const { messageExpiryS, topicAlias, subscriptionIds, properties } = publish
   if (
     messageExpiryS === undefined &&
@@ -38,7 +40,7 @@ export function publishProperties(publish: OutgoingPublish): Buffer | undefined 
   ) {
     return undefined
   }
-  const writer = new ByteWriter()
+  const writer = ofPublish.reset()
   putUint32(writer, propertyId.messageExpiry, messageExpiryS)
   putUint16(writer, propertyId.topicAlias, topicAlias)
   for (const id of subscriptionIds ?? []) {
@@ -46,7 +48,7 @@ export function publishProperties(publish: OutgoingPublish): Buffer | undefined 
     writer.variableInteger(id)
   }
   if (properties !== undefined) putMessageProperties(writer, properties)
-  return writer.finish()
+  return writer
 }
 
 export function reasonProperties(text: string): Buffer {

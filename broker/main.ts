@@ -142,7 +142,7 @@ async function build(
   }
   port.open(broker)
   showGauges(metrics, broker, store)
-  if (cluster !== undefined) showClusterGauges(metrics, cluster)
+  if (cluster !== undefined) showClusterGauges(metrics, cluster, broker)
 
   const doors = new Doors(config, {
     log: log.child({ room: 'listeners' }),
@@ -218,11 +218,13 @@ function showGauges(metrics: Metrics, broker: Broker, store: Store): void {
   metrics.gauge('storeLastSequence', () => store.lastSequence)
 }
 
-function showClusterGauges(metrics: Metrics, { operations }: Cluster): void {
+function showClusterGauges(metrics: Metrics, { operations, replicas }: Cluster, { reception }: Broker): void {
   const byNode = (read: (outbox: OutboxStatus) => number) => (): ReadonlyMap<string, number> =>
     new Map(operations.outboxes().map((outbox) => [outbox.node, read(outbox)]))
   metrics.gauge('clusterRedisUp', () => (operations.isRedisUp ? 1 : 0))
   metrics.gauge('clusterNodes', () => new Map(Object.entries(operations.nodes())))
+  metrics.gauge('clusterShadows', () => reception.shadows.size)
+  metrics.gauge('clusterReplicas', () => new Map(Object.entries(replicas.counts())))
   metrics.gauge('clusterFilters', () => operations.filters)
   metrics.gauge(
     'clusterOutboxMessages',

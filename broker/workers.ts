@@ -12,12 +12,14 @@ export function workerCount({ workers }: Pick<Config, 'workers'>): number {
 
 /** The config of one of them, counted from 1: a node with a name, a data folder and an admin port of its own. */
 export function configOfWorker(config: Config, worker: number): Config {
-  const { node, store, admin, listeners } = config
+  const { node, store, admin, listeners, cluster } = config
   return {
     ...config,
     node: `${node}-${worker}`,
     store: store.type === 'level' ? { ...store, path: workerFolder(store.path, worker) } : store,
     admin: { ...admin, port: admin.port === 0 ? 0 : admin.port + worker - 1 },
+    // Nodes of one machine are lost together: a second copy there is worth nothing, unless it is asked for.
+    cluster: cluster && { ...cluster, replicas: cluster.replicas ?? 0 },
     // A socket file cannot be shared: the first one has it alone.
     listeners: worker === 1 ? listeners : listeners.filter(({ type }) => type !== 'unix'),
   }

@@ -26,6 +26,14 @@ export interface ClusterOperations {
   readonly filters: number
 }
 
+/** Of the sessions of this node that outlive their connections and hold a subscription. */
+export interface ReplicaCounts {
+  /** Everything of them lies on another node, too. */
+  readonly complete: number
+  /** Their shadows are being built, or have no node to lie on. */
+  readonly missing: number
+}
+
 export interface NodeReload {
   readonly node: string
   /** Undefined: it did not answer, and `problem` says why. */

@@ -4,11 +4,13 @@ import type { Message } from '../message.ts'
 import type { ClientInfo } from '../plugin.ts'
 import type { Recovered, SessionRecord, Store, SubscriptionRecord, WillRecord } from '../store/store.ts'
 import type { ClusterOperations, NodeEnded, NodeLoad } from './cluster-status.ts'
+import type { Replication, ShadowHouse } from './replication.ts'
 
 export interface Cluster {
   readonly routing: Routing
   readonly moves: SessionMoves
   readonly wills: ClusterWills
+  readonly replicas: Replication
   readonly bans: ClusterBans
   readonly operations: ClusterOperations
   /** Joins. Resolves when the node serves with the others, or, while Redis is away, alone until it comes back. */
@@ -119,6 +121,7 @@ export interface ClusterHouse {
    */
   deliver(message: Message): Promise<void>
   readonly sessions: SessionHouse
+  readonly shadows: ShadowHouse
   /** The will of a client of a node that is gone. */
   publishWill(clientId: string, will: WillRecord): void
   /** What there is on this node now. */
@@ -148,6 +151,17 @@ export interface SessionState {
   readonly session: SessionRecord
   readonly subscriptions: readonly SubscriptionRecord[]
   readonly inbound: readonly number[]
+  /** What is in flight with QoS 2, for its shadow. */
+  readonly sent?: readonly SentRecord[] | undefined
+}
+
+/** The packet identifier under which it was sent, and where its message was published: 0 is the store of this node. */
+export interface SentRecord {
+  readonly packetId: number
+  readonly storeId: number
+  readonly sequence: number
+  /** PUBREC came. */
+  readonly released: boolean
 }
 
 export interface LocalSession {
@@ -196,4 +210,27 @@ export interface SessionHouse {
   sendOn(clientId: string, node: string | undefined): Promise<number>
   /** Nobody wants it any more. */
   drop(clientId: string): void
+  /** Undefined: there is none that outlives its connection, or another node owns it. */
+  describe(clientId: string): SessionState | undefined
+  /** After a restart: reads from the log what is in flight with QoS 2, so that `describe` and `sentOf` know it. */
+  learnSent(clientId: string): Promise<void>
+  sentOf(clientId: string): readonly SentRecord[]
+  /** How far it is; undefined: as `describe`. */
+  progressOf(clientId: string): SessionProgress | undefined
+  /** Appends copies of what it still has to get for its shadow at another node; what lies above the cuts comes there by itself. */
+  copy(clientId: string, to: ShadowPlace, storeId: number, cuts: CutsByStore): Promise<number>
+  /** Its shadow has become the session: of what it holds only what was published here above this number is owed. */
+  cover(clientId: string, upTo: number): void
+}
+
+export interface SessionProgress {
+  /** Everything up to here in the log is delivered and acknowledged, or does not concern it. */
+  readonly position: number
+  readonly disconnectedAt: number | undefined
+  readonly expiryS: number
+}
+
+export interface ShadowPlace {
+  readonly node: string
+  readonly id: string
 }

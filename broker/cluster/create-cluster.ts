@@ -12,6 +12,7 @@ import { createMeeting, type RunningMeeting } from './redis-meeting.ts'
 import { RedisMoves } from './redis-moves.ts'
 import { RedisRouting } from './redis-routing.ts'
 import { RedisWills } from './redis-wills.ts'
+import { Replicas } from './replicas.ts'
 import { RetainedCatchUp } from './retained-catch-up.ts'
 import { SharedBans } from './shared-bans.ts'
 
@@ -39,6 +40,7 @@ export function createCluster(parts: ClusterParts): Cluster {
   const storeId = storeIdOf(store, recovered)
   const known = new KnownNodes(config.name, store, recovered)
   const moves = new RedisMoves(log)
+  const replicas = new Replicas(config.replicas)
   const wills = new RedisWills(log)
   let meeting: RunningMeeting | undefined
   let catchUp: RetainedCatchUp | undefined
@@ -46,6 +48,7 @@ export function createCluster(parts: ClusterParts): Cluster {
     routing,
     operations,
     moves,
+    replicas,
     wills,
     bans,
     async start(house) {
@@ -61,7 +64,8 @@ export function createCluster(parts: ClusterParts): Cluster {
           meeting = early
           known.follow(early)
           const onFormerAway = (clientId: string, node: string): void => wills.cancel(node, clientId)
-          moves.enter({ meeting: early, routing, store, log, counts, onFormerAway, onTaken: parts.onMoved }, house)
+          const onTaken = parts.onMoved
+          moves.enter({ meeting: early, routing, store, replicas, log, counts, onFormerAway, onTaken }, house)
           wills.enter(early, house)
           catchUp = new RetainedCatchUp({ meeting: early, routing, store, log }, recovered)
           routing.enter(early, house, recovered)
@@ -76,6 +80,7 @@ export function createCluster(parts: ClusterParts): Cluster {
       wills.start()
     },
     async stop() {
+      replicas.stop()
       moves.stop()
       wills.stop()
       bans.stop()

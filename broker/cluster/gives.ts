@@ -5,8 +5,10 @@ import type { PluginLog } from '../plugin.ts'
 import type { ClusterHouse } from './cluster.ts'
 import type { Meeting, Member } from './meeting.ts'
 import { type Finish, type Finished, finish, type Give, type Given, give, has } from './move-questions.ts'
+import { drainedUpTo } from './promotion.ts'
 import { cutsHere, type Pulls } from './pulls.ts'
 import type { RedisRouting } from './redis-routing.ts'
+import { parseShadowId } from './replication.ts'
 import type { Turns } from './turns.ts'
 import type { Where } from './where.ts'
 
@@ -36,6 +38,10 @@ interface Leaving {
   /** What was sent by nodes that were away was not handed over: the cuts of the others stay. */
   cuts: ReadonlyMap<number, number> | undefined
   missing: readonly string[]
+  /** It was a shadow of this store, which has the session itself: nothing is waited for from there. */
+  readonly lost: number | undefined
+  /** A shadow of it went on elsewhere: what came there is delivered there. */
+  readonly isCovered: boolean
 }
 
 export class Gives {
@@ -61,7 +67,7 @@ export class Gives {
     this.#leaving.delete(clientId)
   }
 
-  async #give(from: Member, { clientId, epoch, isClean }: Give): Promise<Given> {
+  async #give(from: Member, { clientId, epoch, isClean, shadow, coveredUpTo }: Give): Promise<Given> {
     const { house, turns, pulls, log, counts } = this.#parts
     if (house.sessions.find(clientId)?.isLeaving === false && this.#parts.epochOf(clientId) < epoch) {
       house.disconnect(clientId, 'taken-over', 'the client connected to another node')
@@ -81,7 +87,9 @@ export class Gives {
       await pulled
     }
     if (this.#parts.epochOf(clientId) > epoch) return { outcome: 'superseded' }
+    const promoted = shadow === undefined ? undefined : await this.#promote(shadow)
     const state = house.sessions.leave(clientId, isClean)
+    if (coveredUpTo !== undefined) house.sessions.cover(clientId, coveredUpTo)
     this.#parts.onGiven(clientId)
     if (state === undefined) {
       this.#leaving.delete(clientId)
@@ -90,12 +98,23 @@ export class Gives {
     counts.clusterMoves.given += 1
     log.debug({ clientId, node: from.node }, 'session given')
     const before = this.#leaving.get(clientId)
-    this.#leaving.set(clientId, { missing: [], cuts: before?.cuts, since: performance.now() })
-    return { outcome: 'state', state }
+    const cuts = promoted === undefined ? before?.cuts : new Map([[promoted.storeId, promoted.upTo]])
+    const isCovered = coveredUpTo !== undefined
+    this.#leaving.set(clientId, { missing: [], cuts, since: performance.now(), lost: promoted?.storeId, isCovered })
+    if (coveredUpTo === undefined) return { outcome: 'state', state, coveredUpTo: promoted?.upTo }
+    // What the client subscribed to and received since then counts.
+    return { outcome: 'state', state: { session: state.session, subscriptions: [], inbound: [] } }
+  }
+
+  async #promote(shadow: string): Promise<{ readonly storeId: number; readonly upTo: number } | undefined> {
+    const { storeId } = parseShadowId(shadow) ?? {}
+    if (storeId === undefined) return undefined
+    const upTo = await drainedUpTo(this.#parts, storeId)
+    return (await this.#parts.house.shadows.promote(shadow)) ? { storeId, upTo } : undefined
   }
 
   async #finish(from: Member, { clientId }: Finish): Promise<Finished> {
-    const { house, where, log } = this.#parts
+    const { house, where, log, meeting } = this.#parts
     const leaving = this.#leaving.get(clientId)
     if (leaving === undefined) return { cuts: undefined }
     leaving.since = performance.now()
@@ -104,9 +123,9 @@ export class Gives {
       return { cuts: undefined }
     }
     // Where it was handed over once, the new owner has had the rest by itself since.
-    const cuts = new Map([...sequences, ...(leaving.cuts ?? [])])
+    const cuts = new Map(leaving.isCovered ? [] : [...sequences, ...(leaving.cuts ?? [])])
     leaving.cuts = cuts
-    leaving.missing = missing
+    leaving.missing = missing.filter((node) => meeting.member(node)?.storeId !== leaving.lost)
     leaving.since = performance.now()
     this.#handOver(clientId, from, leaving).catch((error: unknown) => {
       log.warn({ clientId, node: from.node, error: errorText(error) }, 'a session could not be handed over')

@@ -15,6 +15,7 @@ const tellEveryMs = 20
 const readEntries = 64
 const blockMs = 5_000
 const retryMs = 200
+const drainLookMs = 20
 /** Taken out of the stream and not yet committed, in bytes: above it nothing more is read. */
 const pendingMaxBytes = 4 * 1024 * 1024
 
@@ -65,6 +66,8 @@ export class Inbox {
   #tellTimer: NodeJS.Timeout | undefined
   readonly #toTell = new Set<number>()
   #trimTo: string | undefined
+  /** The last entry that was committed, with all before it. */
+  #doneId = '0-0'
   #reader: Redis | undefined
   #stopped = false
   #wake: () => void = () => {}
@@ -100,6 +103,25 @@ export class Inbox {
     this.#reader?.disconnect()
     this.#wake()
     await this.#reading
+  }
+
+  /** What is in the stream now was taken and committed. Resolves with false when it was not after so long, or Redis went. */
+  async drained(timeoutMs: number): Promise<boolean> {
+    const { meeting } = this.#parts
+    const endsAt = performance.now() + timeoutMs
+    try {
+      const [last] = await meeting.redis.xrevrange(this.#key, '+', '-', 'COUNT', 1)
+      while (last !== undefined && isBefore(this.#doneId, last[0])) {
+        if (this.#stopped || !meeting.isUp || performance.now() > endsAt) return false
+        await new Promise((resolve) => setTimeout(resolve, drainLookMs))
+        const [still] = await meeting.redis.xrange(this.#key, last[0], last[0])
+        if (still === undefined) return true
+      }
+      return true
+    } catch (error) {
+      this.#parts.log.debug({ error: errorText(error) }, 'the stream of this node could not be looked at')
+      return false
+    }
   }
 
   /** How far this node is with what the store with this id sent. */
@@ -259,6 +281,7 @@ export class Inbox {
       const { id, bytes, storeId, sequence } = this.#pending.shift()!
       this.#pendingBytes -= bytes
       this.#trimTo = nextId(id)
+      this.#doneId = id
       if (storeId === undefined) continue
       if (sequence > (this.#committed.get(storeId) ?? 0)) this.#committed.set(storeId, sequence)
       this.#toTell.add(storeId)
@@ -331,6 +354,12 @@ export class Inbox {
     this.#lastId = '0'
     this.#failed = false
   }
+}
+
+function isBefore(id: string, other: string): boolean {
+  const [time = 0, count = 0] = id.split('-').map(Number)
+  const [otherTime = 0, otherCount = 0] = other.split('-').map(Number)
+  return time === otherTime ? count < otherCount : time < otherTime
 }
 
 /** The one after this entry. */

@@ -7,11 +7,15 @@ export interface Give {
   /** Of the claim that won. */
   readonly epoch: number
   readonly isClean: boolean
+  /** The shadow of a lost node's session: it becomes the session first. */
+  readonly shadow?: string | undefined
+  /** A shadow has become the session: what is owed was published at the node that is asked, above this number. */
+  readonly coveredUpTo?: number | undefined
 }
 
 /** `superseded`: a later claim came to the node that was asked. */
 export type Given =
-  | { readonly outcome: 'state'; readonly state: SessionState }
+  | { readonly outcome: 'state'; readonly state: SessionState; readonly coveredUpTo?: number | undefined }
   | { readonly outcome: 'none' | 'superseded' }
 
 /** To the former owner: all messages reach the new one by themselves now; hand over what is unread. */

@@ -10,6 +10,7 @@ const keyGraceMs = 3 * 60 * 60 * 1000
  * KEYS: the session. ARGV: mode, node, store id, 'p' or 'c' (persistent or clean), username, epoch, time to live in ms,
  * 'clean' or '', for 'take' the epoch of another user's claim that may be replaced, for 'gift' the node that gives.
  * A value is: epoch, node, store id, kind, stores that owned it since the last clean start ('*': not known), username.
+ * Of a store with ':NUMBER' behind it only what was published there above that number is owed (`cover`).
  */
 const claimScript = new RedisScript(`
 local value = redis.pcall('GET', KEYS[1])
@@ -49,6 +50,22 @@ if node ~= ARGV[1] or storeId ~= ARGV[2] or (ARGV[3] ~= '' and epoch ~= ARGV[3])
 return redis.call('DEL', KEYS[1])
 `)
 
+/** KEYS: the session. ARGV: node and store id of the owner, store id of a former one, up to where a shadow had what it had. */
+const coverScript = new RedisScript(`
+local value = redis.pcall('GET', KEYS[1])
+if type(value) ~= 'string' then return 0 end
+local epoch, node, storeId, kind, owners, username = string.match(value, '^(%d+) (%S+) (%d+) ([pc]) (%S+) (.*)$')
+if node ~= ARGV[1] or storeId ~= ARGV[2] then return 0 end
+local covered = {}
+for owner in string.gmatch(owners, '[^,]+') do
+  if string.match(owner, '^%d+') ~= ARGV[3] then covered[#covered + 1] = owner end
+end
+covered[#covered + 1] = ARGV[3] .. ':' .. ARGV[4]
+value = table.concat({epoch, node, storeId, kind, table.concat(covered, ','), username}, ' ')
+redis.call('SET', KEYS[1], value, 'KEEPTTL')
+return 1
+`)
+
 export interface Owner {
   readonly epoch: number
   readonly node: string
@@ -57,6 +74,8 @@ export interface Owner {
   readonly username: string
   /** What this store still has of the session belongs to it: there was no clean start since. */
   isOwed(storeId: number): boolean
+  /** Of what that store has, only what was published there above this number: a shadow had the rest. Undefined: all. */
+  coveredOf(storeId: number): number | undefined
 }
 
 /**
@@ -109,6 +128,16 @@ export class Ownership {
     )
   }
 
+  /** A shadow of `storeId` became this node's session, and had everything that was published there up to this number. */
+  async cover(clientId: string, storeId: number, upTo: number): Promise<void> {
+    const { node, storeId: own } = this.#meeting.self
+    await coverScript.run(
+      this.#meeting.redis,
+      [this.#key(clientId)],
+      [node, String(own), String(storeId), String(upTo)],
+    )
+  }
+
   async #claim(
     mode: 'take' | 'hold' | 'gift',
     { clientId, username, expiryS }: Claimant,
@@ -131,6 +160,11 @@ export class Ownership {
   }
 }
 
+/** The last one counts: a store that owned it again since owes all. */
+function entryOf(owners: string, store: number): string | undefined {
+  return owners.split(',').findLast((entry) => entry.split(':')[0] === String(store))
+}
+
 /** The fields from the second on. */
 function parseOwner(found: readonly string[] | null): Owner | undefined {
   if (found === null) return undefined
@@ -141,6 +175,10 @@ function parseOwner(found: readonly string[] | null): Owner | undefined {
     storeId: Number(storeId),
     isPersistent: kind === 'p',
     username,
-    isOwed: (store) => owners === '*' || owners.split(',').includes(String(store)),
+    isOwed: (store) => owners.split(',').includes('*') || entryOf(owners, store) !== undefined,
+    coveredOf: (store) => {
+      const covered = entryOf(owners, store)?.split(':')[1]
+      return covered === undefined ? undefined : Number(covered)
+    },
   }
 }

@@ -9,6 +9,8 @@ import type { RedisRouting } from './redis-routing.ts'
 
 /** The former owner may still be getting it itself. */
 const giveMs = 3_000
+/** Before a shadow becomes a session, its node takes what lies in its stream. */
+const promoteMs = 8_000
 /** It waits for what other nodes sent to it. */
 const finishMs = 15_000
 /** What is unread may be much. */
@@ -24,6 +26,12 @@ export interface PullParts {
   readonly counts: Pick<Counts, 'clusterMoves'>
   /** A session is here with what is unread, so long after it was asked for. */
   onTaken(seconds: number): void
+}
+
+export interface Got {
+  readonly outcome: 'here' | 'none' | 'superseded' | 'missed'
+  /** As in Given. */
+  readonly coveredUpTo?: number | undefined
 }
 
 interface Pull {
@@ -58,20 +66,20 @@ export class Pulls {
    * Resolves when the session is here, or it is known that there is none, or its node does not answer; what is unread
    * comes later. `missed`: its node may still have it.
    */
-  async begin(from: Member, wish: Give): Promise<'here' | 'none' | 'superseded' | 'missed'> {
+  async begin(from: Member, wish: Give): Promise<Got> {
     const { meeting, house, log, counts } = this.#parts
     const { clientId } = wish
     const askedAt = performance.now()
-    if (!(await this.#isFree(clientId))) return 'missed'
+    if (!(await this.#isFree(clientId))) return { outcome: 'missed' }
     let given: Given
     try {
-      given = (await meeting.bus.ask(from, give, wish, giveMs)) as Given
+      given = (await meeting.bus.ask(from, give, wish, wish.shadow === undefined ? giveMs : promoteMs)) as Given
     } catch (error) {
       counts.clusterMoves.failed += 1
       log.info({ clientId, node: from.node, error: errorText(error) }, 'a session could not be fetched')
-      return 'missed'
+      return { outcome: 'missed' }
     }
-    if (given.outcome !== 'state') return given.outcome
+    if (given.outcome !== 'state') return { outcome: given.outcome }
     const isConnected = house.sessions.find(clientId)?.isConnected === true
     house.sessions.stay(clientId)
     house.sessions.adopt(given.state)
@@ -79,7 +87,7 @@ export class Pulls {
     const pull: Pull = { from, done: this.#finish(from, clientId, askedAt), hasArrived: false, wake: () => {} }
     this.#pulls.set(clientId, pull)
     await this.#parts.routing.settled()
-    return 'here'
+    return { outcome: 'here', coveredUpTo: given.coveredUpTo }
   }
 
   /** Nothing is on its way from another node, or not any more after a while. */
@@ -110,7 +118,7 @@ export class Pulls {
         counts.clusterMoves.partly += 1
         return
       }
-      house.sessions.split(clientId, cutsHere(cuts, meeting.self.storeId))
+      if (cuts.length > 0) house.sessions.split(clientId, cutsHere(cuts, meeting.self.storeId))
       await this.#arrival(clientId)
       counts.clusterMoves.taken += 1
       this.#parts.onTaken((performance.now() - askedAt) / 1_000)

@@ -7,11 +7,14 @@ import type { Store } from '../store/store.ts'
 import type { Claimed, ClusterHouse, SessionMoves } from './cluster.ts'
 import { Gives } from './gives.ts'
 import type { Meeting, Member } from './meeting.ts'
-import { type Fetch, type Fetched, fetch, has } from './move-questions.ts'
-import { type Claimant, Ownership } from './ownership.ts'
+import { type Fetch, type Fetched, fetch, type Give, has } from './move-questions.ts'
+import { type Claimant, type Owner, Ownership } from './ownership.ts'
+import { Promotion } from './promotion.ts'
 import { Pulls } from './pulls.ts'
 import type { RedisRouting } from './redis-routing.ts'
+import type { Replicas } from './replicas.ts'
 import { SessionCheck } from './session-check.ts'
+import { ShadowKeeper } from './shadow-keeper.ts'
 import { Strays } from './strays.ts'
 import { type Turn, Turns } from './turns.ts'
 import { Where } from './where.ts'
@@ -27,20 +30,22 @@ export interface MoveParts {
   readonly meeting: Meeting
   readonly routing: RedisRouting
   readonly store: Store
+  readonly replicas: Replicas
   readonly log: PluginLog
   readonly counts: Pick<Counts, 'clusterMoves'>
   onTaken(seconds: number): void
 }
 
-interface Entered {
+interface Entered extends Omit<MoveParts, 'log'> {
   readonly house: ClusterHouse
   readonly ownership: Ownership
   readonly pulls: Pulls
   readonly gives: Gives
   readonly check: SessionCheck
   readonly strays: Strays
-  readonly meeting: Meeting
-  readonly onFormerAway: MoveParts['onFormerAway']
+  readonly where: Where
+  readonly keeper: ShadowKeeper
+  readonly promotion: Promotion
 }
 
 export class RedisMoves implements SessionMoves {
@@ -58,7 +63,8 @@ export class RedisMoves implements SessionMoves {
   }
 
   /** Before the first connection to Redis. */
-  enter({ meeting, routing, store, log, counts, onFormerAway, onTaken }: MoveParts, house: ClusterHouse): void {
+  enter(parts: MoveParts, house: ClusterHouse): void {
+    const { meeting, routing, store, log, counts, onTaken } = parts
     const ownership = new Ownership(meeting)
     const where = new Where({ meeting, routing, store, log })
     const pulls = new Pulls({ meeting, routing, house, log, counts, onTaken })
@@ -86,7 +92,9 @@ export class RedisMoves implements SessionMoves {
       onStuck: (clientId) => check.look(clientId),
     })
     const strays = new Strays({ meeting, routing, house, ownership, log })
-    this.#entered = { house, ownership, pulls, gives, check, strays, meeting, onFormerAway }
+    const keeper = new ShadowKeeper({ meeting, routing, house, ownership, log })
+    const promotion = new Promotion({ meeting, routing, house, ownership, pulls, keeper, log })
+    this.#entered = { ...parts, house, ownership, pulls, gives, check, strays, where, keeper, promotion }
     meeting.bus.answer(fetch, (from, body) => this.#fetch(from, body as Fetch))
   }
 
@@ -94,11 +102,21 @@ export class RedisMoves implements SessionMoves {
   start(): void {
     this.#entered?.check.start()
     this.#entered?.strays.start()
+    this.#startReplicas()
     this.#timer = setInterval(() => this.#fetchMissed(), lookMs).unref()
+  }
+
+  #startReplicas(): void {
+    const entered = this.#entered
+    if (entered === undefined) return
+    entered.keeper.start()
+    const epochOf = (clientId: string): number | undefined => this.#epochs.get(clientId)
+    entered.replicas.start({ ...entered, log: this.#log, epochOf })
   }
 
   stop(): void {
     clearInterval(this.#timer)
+    this.#entered?.keeper.stop()
     this.#turns.stop()
     this.#entered?.check.stop()
     this.#entered?.gives.stop()
@@ -184,15 +202,29 @@ export class RedisMoves implements SessionMoves {
     turn.hasClaimed(epoch)
     this.#missed.delete(claimant.clientId)
     if (claim.outcome === 'taken' && former !== undefined) {
-      const from = liveOwner(meeting, former)
-      const got = from && (await entered.pulls.begin(from, { clientId: claimant.clientId, epoch, isClean }))
-      if (got === 'superseded') return 'superseded'
-      if (got === undefined || got === 'missed') entered.onFormerAway(claimant.clientId, former.node)
-      if (got === 'missed' && !isClean) this.#fetchLater(claimant.clientId, [former.node])
+      if ((await this.#takeOver(entered, { clientId: claimant.clientId, epoch, isClean }, former)) === 'superseded') {
+        return 'superseded'
+      }
     }
     if (turn.isSuperseded) return 'superseded'
     house.sessions.stay(claimant.clientId)
     entered.gives.forget(claimant.clientId)
+    return undefined
+  }
+
+  /** From its former owner, or, when that does not answer, from its shadow. */
+  async #takeOver(entered: Entered, wish: Give, former: Owner): Promise<'superseded' | undefined> {
+    const { clientId, epoch, isClean } = wish
+    const from = liveOwner(entered.meeting, former)
+    const got = from && (await entered.pulls.begin(from, wish))
+    if (got?.outcome === 'superseded') return 'superseded'
+    if (got !== undefined && got.outcome !== 'missed') return undefined
+    entered.onFormerAway(clientId, former.node)
+    if (isClean) await entered.promotion.forget(clientId, epoch)
+    else {
+      await entered.promotion.take(clientId, epoch, former)
+      if (got !== undefined) this.#fetchLater(clientId, [former.node])
+    }
     return undefined
   }
 
@@ -253,8 +285,9 @@ export class RedisMoves implements SessionMoves {
       if (claim.outcome === 'other') return { outcome: 'other' }
       this.#epochs.set(clientId, claim.epoch)
       turn.hasClaimed(claim.epoch)
-      const got = await entered.pulls.begin(from, { clientId, epoch: claim.epoch, isClean: false })
-      if (got === 'missed') return { outcome: 'busy' }
+      const coveredUpTo = claim.former?.coveredOf(from.storeId)
+      const { outcome } = await entered.pulls.begin(from, { clientId, epoch: claim.epoch, isClean: false, coveredUpTo })
+      if (outcome === 'missed') return { outcome: 'busy' }
     } finally {
       this.#done(entered, turn)
     }
@@ -298,13 +331,18 @@ export class RedisMoves implements SessionMoves {
   }
 
   async #fetchAgain(turn: Turn, from: Member): Promise<void> {
-    const { pulls } = this.#entered!
+    const { pulls, ownership } = this.#entered!
     const { clientId } = turn
     const epoch = this.#epochs.get(clientId)
     if (epoch !== undefined) {
       turn.hasClaimed(epoch)
-      const got = await pulls.begin(from, { clientId, epoch, isClean: false })
-      if (got === 'missed') this.#fetchLater(clientId, [from.node])
+      try {
+        const coveredUpTo = (await ownership.ownerOf(clientId))?.coveredOf(from.storeId)
+        const { outcome } = await pulls.begin(from, { clientId, epoch, isClean: false, coveredUpTo })
+        if (outcome === 'missed') this.#fetchLater(clientId, [from.node])
+      } catch {
+        this.#fetchLater(clientId, [from.node])
+      }
     }
     this.#done(this.#entered!, turn)
   }

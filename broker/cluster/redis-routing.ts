@@ -59,6 +59,16 @@ export class RedisRouting implements Routing {
     return this.#forwarders.get(node)?.isIdle !== false
   }
 
+  /** What other nodes sent here before this call is taken, also of those that are gone; false: not within this time. */
+  drained(timeoutMs: number): Promise<boolean> {
+    return this.#inbox?.drained(timeoutMs) ?? Promise.resolve(false)
+  }
+
+  /** Everything up to here that this store sent here is taken. */
+  takenOf(storeId: number): number {
+    return this.#inbox?.takenOf(storeId) ?? 0
+  }
+
   /** Before the first connection to Redis. */
   enter(meeting: Meeting, house: ClusterHouse, recovered: Recovered): void {
     const own = new OwnInterest(meeting, this.#log)

@@ -10,6 +10,7 @@ const kind = 'where'
 const answerMs = 2_000
 /** What lies before the answer in the stream must be taken first. */
 const comesMs = 10_000
+const drainMs = 5_000
 
 export interface Places {
   /** By store id; this node's own is among them. */
@@ -60,6 +61,18 @@ export class Where {
       return this.ask()
     })
     return this.#next
+  }
+
+  /**
+   * The same for one who needs to have everything: undefined when it cannot be known now. Of nodes that are away what they
+   * sent before they went is taken from the stream.
+   */
+  async askAll(): Promise<Places | undefined> {
+    const { meeting, routing } = this.#parts
+    const places = await this.ask()
+    const live = new Set(meeting.live().map(({ node }) => node))
+    if (places.missing.some((node) => live.has(node))) return undefined
+    return places.missing.length === 0 || (await routing.drained(drainMs)) ? places : undefined
   }
 
   async #round(): Promise<Places> {

@@ -80,6 +80,10 @@ export const clusterSchema = z.strictObject({
     .min(1024 * 1024)
     .default(1024 * 1024 * 1024)
     .describe('kept for each other node while it or Redis is away; over it the oldest are dropped'),
+  replicas: z
+    .union([z.literal(0), z.literal(1)])
+    .optional()
+    .describe('further nodes on which a session and its unread messages lie; not set: 1 from three nodes on, else 0'),
   serverReference: z
     .string()
     .min(1)

@@ -70,12 +70,17 @@ export function mayGetArrived(house: DeliveryHouse, session: Session, delivery: 
 
 /** The delivery of a message of the log to this session; undefined when no subscription of it wants the message now. */
 export function fromLog(house: DeliveryHouse, session: Session, outgoing: Outgoing): Delivery | undefined {
+  const found = wantedInLog(session, outgoing)
+  return found && deliver(house, session, outgoing, found.terms, found.share)
+}
+
+/** How it reaches the session; undefined: it does not. */
+export function wantedInLog(session: Session, outgoing: Outgoing): FoundTerms | undefined {
   if (isFormers(session.cuts, outgoing)) return undefined
   const found = termsInLog(session, outgoing)
-  if (found === undefined) return undefined
   // By QoS 0 it was given to who was connected then.
-  if (found.terms.qos === 0 && outgoing.message.via === undefined && !found.kept) return undefined
-  return deliver(house, session, outgoing, found.terms, found.share)
+  if (found?.terms.qos === 0 && outgoing.message.via === undefined && !found.kept) return undefined
+  return found
 }
 
 /**
@@ -92,7 +97,7 @@ export function owed(house: DeliveryHouse, session: Session, message: Message, s
   return deliver(house, session, outgoing, terms, found?.share) ?? delivery
 }
 
-interface FoundTerms {
+export interface FoundTerms {
   readonly terms: Terms
   readonly share: Subscription | undefined
   /** It was queued before its subscription was lowered to QoS 0. */
@@ -145,7 +150,7 @@ function handedOverTerms(session: Session, message: Message, via: string): Found
   return { terms: { qos, retain, subscriptionIds: terms?.subscriptionIds }, share, kept: true }
 }
 
-function positionsOf(session: Session, { after, upTo, isArrived }: Range): StreamPosition[] {
+export function positionsOf(session: Session, { after, upTo, isArrived }: Range): StreamPosition[] {
   const arrived = { stream: arrivalStream(session.clientId), after, upTo }
   if (isArrived === true) return [arrived]
   const positions: StreamPosition[] = [arrived, { stream: privateStream(session.clientId), after, upTo }]

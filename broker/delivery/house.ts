@@ -21,6 +21,11 @@ export interface DeliveryHouse {
   readonly mayArrive: boolean
   /** Appends a message to the private stream of one session, for its subscription `via`; the sequence number. */
   keepForOne(message: Message, session: Session, via: string): number
+  /**
+   * Calls back once the cursor that was written is durable, or with an error; where the session has a shadow on another
+   * node, that has been told which packet identifiers of QoS 2 are in use.
+   */
+  commitSent(session: Session, done: (error: Error | undefined) => void): void
   /** The session's cursor moved: it is written within 200 ms. */
   markMoved(session: Session): void
   /** A message of a shared subscription that its receiver did not acknowledge. True: another member will get it. */

@@ -302,11 +302,10 @@ export class Outbox {
 
   /** The packet identifiers of these messages are on disk before the messages leave. */
   #sendWhenWritten(link: Link, entries: readonly Inflight[]): void {
-    const { store } = this.#house
     const { rightsVersion } = this.#session
     this.#gated = true
-    store.putCursor(this.#session.clientId, this.cursor())
-    store.commit((error) => {
+    this.#house.store.putCursor(this.#session.clientId, this.cursor())
+    this.#house.commitSent(this.#session, (error) => {
       if (this.#link !== link) return
       if (error !== undefined) return link.end(reason.serverBusy, 'storage is not available')
       for (const entry of entries) {

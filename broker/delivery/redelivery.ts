@@ -74,7 +74,10 @@ export class Redelivery {
     for (const [index, entry] of entries.entries()) {
       const message = messages[index]
       if (message === undefined) this.#window.drop(entry)
-      else entry.delivery = owed(this.#house, this.#session, message, entry.sequence, entry.qos)
+      else {
+        entry.delivery = owed(this.#house, this.#session, message, entry.sequence, entry.qos)
+        if (entry.qos === 2) entry.origin = message.origin ?? 'here'
+      }
     }
     this.#entries = this.#entries.filter((entry) => this.#window.has(entry))
     return true

@@ -30,6 +30,8 @@ export class Session {
   cuts: Cuts | undefined
   /** Another node owns it, and this one still collects for it. */
   isLeaving = false
+  /** Its shadow has become the session: of what is here only what was published here above this number is owed. */
+  coveredUpTo: number | undefined
   /** Raised when rights were taken away: what was looked at before is looked at again. */
   rightsVersion = 0
   /** It ended: expired, replaced by a clean start, or removed. */

@@ -1,8 +1,9 @@
 // What a session that leaves for another node still has to get, in the order in which its client would get it.
 import type { Message } from '../message.ts'
-import { firstReadMessages, nextReadMessages, owed, readBacklog } from './backlog.ts'
+import { firstReadMessages, nextReadMessages, owed, positionsOf, readBacklog, wantedInLog } from './backlog.ts'
 import { type Cuts, handOver, sideOf } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
+import { Outgoing } from './outgoing.ts'
 import type { Session } from './session.ts'
 
 /** At most so many in one piece. */
@@ -28,12 +29,13 @@ export async function* readUnread(
 ): AsyncGenerator<Unread, void, void> {
   const upTo = house.store.lastSequence
   let { position: after } = session.outbox.cursor()
-  let messages = await inFlight(house, session, storeId)
+  let messages = session.coveredUpTo === undefined ? await inFlight(house, session, storeId) : []
   let limit = firstReadMessages
   for (;;) {
     const read = await readBacklog(house, session, { after, upTo, limit })
     for (const delivery of read.deliveries) {
       const { message, sequence } = delivery.outgoing
+      if (isCovered(session, delivery.outgoing)) continue
       if (sideOf(cuts, message, sequence) !== 'here') messages.push(handOver(delivery, session.clientId, storeId))
     }
     if (read.skipped > 0) house.tellSkipped(session, read.skipped)
@@ -43,6 +45,40 @@ export async function* readUnread(
     after = read.upTo
     limit = nextReadMessages(limit, read, readMessages)
   }
+}
+
+/**
+ * The same for the shadow of a session that stays, connected or not; what is in flight is among the rest. `to`: the
+ * shadow's name, and the store that copies.
+ */
+export async function* readCopies(
+  { store }: DeliveryHouse,
+  session: Session,
+  to: { readonly clientId: string; readonly storeId: number },
+  cuts: Cuts,
+): AsyncGenerator<Unread, void, void> {
+  const upTo = store.lastSequence
+  const cursor = session.outbox.cursor()
+  const done = new Set(cursor.done)
+  for (let after = cursor.position; ; ) {
+    const read = await store.read(positionsOf(session, { after, upTo, limit: readMessages }), readMessages)
+    const messages: Message[] = []
+    for (const { sequence, message } of read.entries) {
+      const outgoing = new Outgoing(message, sequence)
+      const found = done.has(sequence) ? undefined : wantedInLog(session, outgoing)
+      if (found === undefined || sideOf(cuts, message, sequence) === 'here') continue
+      messages.push(handOver({ outgoing, ...found.terms }, to.clientId, to.storeId))
+    }
+    yield { messages, upTo: read.end ? upTo : read.through, isLast: read.end }
+    if (read.end) return
+    after = read.through
+  }
+}
+
+/** The shadow of the session had it, and has become the session elsewhere. */
+function isCovered({ coveredUpTo }: Session, { message, sequence }: Outgoing): boolean {
+  if (coveredUpTo === undefined) return false
+  return message.origin !== undefined || message.via !== undefined || sequence <= coveredUpTo
 }
 
 /** In the order of sending. */
@@ -60,7 +96,7 @@ async function inFlight(house: DeliveryHouse, session: Session, storeId: number)
 }
 
 /** PUBREL needs no message. */
-const nothing: Message = {
+export const nothing: Message = {
   topic: '',
   payload: Buffer.alloc(0),
   qos: 2,

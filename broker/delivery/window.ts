@@ -1,4 +1,5 @@
 // The in-flight window of a session: which packet identifiers are in use, for what, and what was acknowledged.
+import type { MessageOrigin } from '../message.ts'
 import type { Cursor } from '../store/store.ts'
 import type { Delivery } from './delivery.ts'
 
@@ -12,6 +13,8 @@ export interface Inflight {
   released: boolean
   /** Undefined when released, and after a restart until it was read from the log. */
   delivery: Delivery | undefined
+  /** With QoS 2: where its message was published, also when that is not here any more. Undefined: it is not known. */
+  origin: MessageOrigin | 'here' | undefined
 }
 
 const highestPacketId = 65_535
@@ -59,6 +62,7 @@ export class Window {
       qos: delivery.qos === 2 ? 2 : 1,
       released: false,
       delivery,
+      origin: delivery.qos === 2 ? (delivery.outgoing.message.origin ?? 'here') : undefined,
     })
     return packetId
   }
@@ -114,7 +118,7 @@ export class Window {
 
   recover(cursor: Cursor): void {
     for (const record of cursor.inflight) {
-      this.#entries.set(record.packetId, { ...record, delivery: undefined })
+      this.#entries.set(record.packetId, { ...record, delivery: undefined, origin: undefined })
       this.#lastPacketId = record.packetId
     }
     if (cursor.done.length > 0) this.#acknowledged = new Set(cursor.done)

@@ -201,7 +201,8 @@ export class Broker extends Aedes implements Engine {
   #giveBack(): void {
     if (this.#givingBack) return
     this.#givingBack = true
-    giveBackSpace(this.#parts.store, this.reception.sessions)
+    const { sessions, shadows } = this.reception
+    giveBackSpace(this.#parts.store, sessions, shadows)
       .catch((error: unknown) => this.#parts.log.error({ error: String(error) }, 'giving back space failed'))
       .finally(() => {
         this.#givingBack = false

@@ -29,6 +29,7 @@ export function makeClusterHouse(
       return route && interestOf(route)
     },
     sessions: reception.moving,
+    shadows: reception.shadows,
     publishWill: (clientId, will) => reception.wills.publish(clientId, will),
     load: () => ({
       connections: reception.connected,
@@ -37,7 +38,7 @@ export function makeClusterHouse(
       isDraining: reception.isDraining,
     }),
     deliver(message) {
-      if (isHandedOver(message.via)) return reception.takeHandedOver(message)
+      if (isHandedOver(message.via)) return reception.moving.take(message)
       return new Promise((resolve, reject) => {
         dispatcher.deliver(message, origin, (error) => (error === undefined ? resolve() : reject(error)))
       })

@@ -1,14 +1,25 @@
 // Sessions on their way between nodes: what this node gives away, what it takes up, and what is handed over for them.
-import { type LocalSession, nodeStream, type SessionHouse, type SessionState } from '../cluster/cluster.ts'
+import {
+  type LocalSession,
+  nodeStream,
+  type SentRecord,
+  type SessionHouse,
+  type SessionMoves,
+  type SessionProgress,
+  type SessionState,
+  type ShadowPlace,
+} from '../cluster/cluster.ts'
+import { isShadowId } from '../cluster/replication.ts'
 import { noteInFlight, offerArrived } from '../delivery/arrived.ts'
 import { arrivedClientId, type Cuts, endVia, parseHandedOver } from '../delivery/handed-over.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import type { Session } from '../delivery/session.ts'
-import { readUnread } from '../delivery/unread.ts'
+import { readCopies, readUnread } from '../delivery/unread.ts'
 import type { Message } from '../message.ts'
 import { arrivalStream, isArrival, type Store } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Sessions } from './sessions.ts'
+import type { Shadows } from './shadows.ts'
 import type { Wills } from './wills.ts'
 
 /** Messages of a session that went on, in one piece. */
@@ -17,8 +28,11 @@ const strayMessages = 500
 export interface MovingParts {
   readonly house: DeliveryHouse
   readonly sessions: Sessions
+  readonly shadows: Shadows
   readonly wills: Wills
   readonly dispatcher: Dispatcher
+  /** Undefined: the broker is alone. */
+  readonly moves: Pick<SessionMoves, 'arrived' | 'strayed'> | undefined
   isConnected(clientId: string): boolean
   /** Ends its connection, as another one with the same client id does. */
   takeOver(clientId: string): void
@@ -64,11 +78,59 @@ export class MovingSessions implements SessionHouse {
     }
     wills.disarm(clientId)
     session.isLeaving = true
-    return {
-      session: session.record,
-      subscriptions: [...session.subscriptions.values()].map(({ record }) => record),
-      inbound: [...(session.inbound ?? [])],
+    return stateOf(session)
+  }
+
+  describe(clientId: string): SessionState | undefined {
+    const session = this.#parts.sessions.get(clientId)
+    if (session === undefined || session.isLeaving || !session.persistent || session.expiryS === 0) return undefined
+    return { ...stateOf(session), sent: this.sentOf(clientId) }
+  }
+
+  async learnSent(clientId: string): Promise<void> {
+    const window = this.#parts.sessions.get(clientId)?.outbox.window
+    const unknown = window?.unacknowledged().filter(({ qos, origin }) => qos === 2 && origin === undefined) ?? []
+    if (unknown.length === 0) return
+    const messages = await this.#store.readExact(unknown.map(({ sequence }) => sequence))
+    for (const [index, entry] of unknown.entries()) entry.origin = messages[index] && (messages[index].origin ?? 'here')
+  }
+
+  sentOf(clientId: string): SentRecord[] {
+    const sent: SentRecord[] = []
+    for (const entry of this.#parts.sessions.get(clientId)?.outbox.window.unacknowledged() ?? []) {
+      const { packetId, released, origin } = entry
+      if (origin === undefined) continue
+      const { storeId, sequence } = origin === 'here' ? { storeId: 0, sequence: entry.sequence } : origin
+      sent.push({ packetId, storeId, sequence, released })
     }
+    return sent
+  }
+
+  progressOf(clientId: string): SessionProgress | undefined {
+    const session = this.#parts.sessions.get(clientId)
+    if (session === undefined || session.isLeaving) return undefined
+    const { disconnectedAt, expiryS } = session
+    return { position: session.outbox.cursor().position, disconnectedAt, expiryS }
+  }
+
+  async copy(clientId: string, { node, id }: ShadowPlace, storeId: number, cuts: Cuts): Promise<number> {
+    const { sessions, house } = this.#parts
+    const session = sessions.get(clientId)
+    if (session === undefined) return 0
+    const streams = [nodeStream(node)]
+    let last = 0
+    for await (const { messages, isLast } of readCopies(house, session, { clientId: id, storeId }, cuts)) {
+      if (session.ended || session.isLeaving) return last
+      for (const message of messages) last = this.#store.append(message, streams)
+      if (isLast) last = this.#store.append(endMessage(id, storeId), streams)
+      await this.#committed()
+    }
+    return last
+  }
+
+  cover(clientId: string, upTo: number): void {
+    const session = this.#parts.sessions.get(clientId)
+    if (session !== undefined) session.coveredUpTo = upTo
   }
 
   stay(clientId: string): void {
@@ -109,7 +171,7 @@ export class MovingSessions implements SessionHouse {
       // In one step with what follows, so that after a crash each message is at one node.
       for (const message of messages) last = this.#store.append(message, streams)
       if (isLast) last = this.#store.append(endMessage(clientId, storeId), streams)
-      if (isLast && !keeps) sessions.forget(session)
+      if (isLast && !keeps) sessions.forget(session, 'moved')
       else session.outbox.leaveBehind(upTo)
       await this.#committed()
     }
@@ -117,28 +179,35 @@ export class MovingSessions implements SessionHouse {
   }
 
   /** Of another node, for a session: it has its place in the log when the call returns. */
-  take(message: Message, arrived: (clientId: string) => void, strayed: (clientId: string) => void): Promise<void> {
-    const { sessions, house, dispatcher } = this.#parts
+  take(message: Message): Promise<void> {
+    const { sessions, shadows, house, dispatcher, moves } = this.#parts
     const via = message.via ?? ''
     const ended = arrivedClientId(via)
-    if (ended !== undefined) return this.#committed().then(() => arrived(ended))
+    if (ended !== undefined && isShadowId(ended)) shadows.complete(ended)
+    if (ended !== undefined) return this.#committed().then(() => moves?.arrived(ended))
     const handed = parseHandedOver(via)
     if (handed === undefined) return Promise.resolve()
     const { clientId } = handed
+    if (isShadowId(clientId)) {
+      shadows.take(clientId, message)
+      return this.#committed()
+    }
     const session = sessions.get(clientId)
     const sequence = this.#store.append(message, [arrivalStream(clientId)])
     if (session !== undefined) noteInFlight(session, handed, sequence)
     return this.#committed().then(() => {
       dispatcher.fedSequence = Math.max(dispatcher.fedSequence, sequence)
       const now = sessions.get(clientId)
-      if (session === undefined || now !== session) strayed(clientId)
+      if (session === undefined || now !== session) moves?.strayed(clientId)
       else offerArrived(house, session, message, sequence)
     })
   }
 
   *strays(): IterableIterator<string> {
     for (const stream of this.#store.streams()) {
-      if (isArrival(stream) && this.#parts.sessions.get(stream.slice(2)) === undefined) yield stream.slice(2)
+      const clientId = stream.slice(2)
+      if (!isArrival(stream) || isShadowId(clientId)) continue
+      if (this.#parts.sessions.get(clientId) === undefined) yield clientId
     }
   }
 
@@ -150,7 +219,7 @@ export class MovingSessions implements SessionHouse {
       if (this.#parts.sessions.get(clientId) !== undefined && node !== undefined) return last
       for (const { message } of read.entries) {
         if (node !== undefined) last = this.#store.append(message, [nodeStream(node)])
-        else void this.take(message, ignore, ignore).catch(ignore)
+        else void this.take(message).catch(ignore)
       }
       this.#store.trim(stream, read.through)
       await this.#committed()
@@ -167,6 +236,14 @@ export class MovingSessions implements SessionHouse {
     return new Promise((resolve, reject) =>
       this.#store.commit((error) => (error === undefined ? resolve() : reject(error))),
     )
+  }
+}
+
+function stateOf({ record, subscriptions, inbound }: Session): SessionState {
+  return {
+    session: record,
+    subscriptions: [...subscriptions.values()].map(({ record: subscription }) => subscription),
+    inbound: [...(inbound ?? [])],
   }
 }
 

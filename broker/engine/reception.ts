@@ -21,8 +21,10 @@ import type { Dispatcher, Published } from './dispatcher.ts'
 import { MovingSessions } from './moving-sessions.ts'
 import { Paces } from './paces.ts'
 import { Rights } from './rights.ts'
+import { commitSent, settledElsewhere } from './second-copy.ts'
 import { sendAway } from './sending-away.ts'
 import { ofAnotherUser, Sessions } from './sessions.ts'
+import { Shadows } from './shadows.ts'
 import { Wills } from './wills.ts'
 
 /** Credentials end to this precision. */
@@ -55,6 +57,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
   readonly log
   readonly #cluster
   readonly sessions: Sessions
+  readonly shadows: Shadows
   readonly wills: Wills
   readonly moving: MovingSessions
   readonly mayArrive: boolean
@@ -88,14 +91,17 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.#paces = new Paces(parts.limits)
     this.mayArrive = parts.cluster !== undefined
     this.rights = new Rights(this)
-    this.sessions = new Sessions(this, router, (clientId) => parts.cluster?.moves.ended(clientId))
+    this.sessions = new Sessions(this, router, parts.cluster)
+    this.shadows = new Shadows({ store: parts.store, router, sessions: this.sessions, dispatcher })
     const publish = (message: Message): void => this.publish(message, undefined, ignore)
     this.wills = new Wills({ ...parts, cluster: parts.cluster?.wills, publish })
     this.moving = new MovingSessions({
       house: this,
       sessions: this.sessions,
+      shadows: this.shadows,
       wills: this.wills,
       dispatcher,
+      moves: parts.cluster?.moves,
       isConnected: (clientId) => this.#byClientId.has(clientId),
       takeOver: (clientId) => this.#takeOver(clientId),
     })
@@ -140,7 +146,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
 
   recover({ sessions, wills }: Recovered): void {
     this.#dispatcher.enter(this)
-    this.sessions.recover(sessions)
+    this.sessions.recover(sessions, (found) => this.shadows.recover(found))
     this.wills.recover(wills, (clientId) => this.sessions.get(clientId)?.expiryS ?? 0)
   }
 
@@ -222,16 +228,6 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     return this.#cluster === undefined ? this.#open(connection, wish) : this.#claim(this.#cluster, connection, wish)
   }
 
-  /** A message that another node handed over for one session. */
-  takeHandedOver(message: Message): Promise<void> {
-    const moves = this.#cluster?.moves
-    return this.moving.take(
-      message,
-      (clientId) => moves?.arrived(clientId),
-      (clientId) => moves?.strayed(clientId),
-    )
-  }
-
   /** One after the other for each client id, and each takes over from the one before, wherever that is. */
   async #claim({ moves }: Cluster, connection: Connection, wish: SessionWish): Promise<Opened | Refusal | undefined> {
     const { id } = wish.info
@@ -304,8 +300,8 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     this.sessions.changeSubscription(session, filter, change)
   }
 
-  settled(): Promise<unknown> | undefined {
-    return this.#cluster?.routing.settled()
+  settled(session: Session): Promise<unknown> | undefined {
+    return this.#cluster && settledElsewhere(this.#cluster, session)
   }
 
   unsubscribe(session: Session, filter: string): boolean {
@@ -328,6 +324,10 @@ export class Reception implements ConnectionHost, DeliveryHouse {
 
   passOnTurn(message: Message, via: string, from: Session): boolean {
     return this.#dispatcher.passOnTurn(message, via, from)
+  }
+
+  commitSent(session: Session, done: (error: Error | undefined) => void): void {
+    commitSent(this.#cluster, this.store, session, done)
   }
 
   markMoved(session: Session): void {
@@ -380,7 +380,9 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     const moved = this.#moved
     this.#moved = new Set()
     for (const session of moved) {
-      if (!session.ended) this.store.putCursor(session.clientId, session.outbox.cursor())
+      if (session.ended) continue
+      this.store.putCursor(session.clientId, session.outbox.cursor())
+      this.#cluster?.replicas.moved(session.clientId)
     }
   }
 

@@ -1,5 +1,6 @@
 // All sessions of this node: who owns which, which is connected, which has ended (MQTT 4.1).
-import type { SessionState } from '../cluster/cluster.ts'
+import type { Cluster, SessionState } from '../cluster/cluster.ts'
+import { isShadowId } from '../cluster/replication.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import { Session } from '../delivery/session.ts'
 import { Subscription } from '../delivery/subscription.ts'
@@ -23,7 +24,8 @@ export const ofAnotherUser: Refusal = {
 export class Sessions {
   readonly #house: DeliveryHouse
   readonly #router: Router<Subscription>
-  readonly #onEnded: (clientId: string) => void
+  /** Undefined: the broker is alone. */
+  readonly #cluster: Pick<Cluster, 'moves' | 'replicas'> | undefined
   readonly #byClientId = new Map<string, Session>()
   /** Persistent sessions of each user, oldest first. */
   readonly #byUser = new Map<string, Set<Session>>()
@@ -33,11 +35,10 @@ export class Sessions {
   readonly #startedAt = Date.now()
   #subscriptions = 0
 
-  /** `onEnded`: it ended here, and not because another node has it. */
-  constructor(house: DeliveryHouse, router: Router<Subscription>, onEnded: (clientId: string) => void = ignore) {
+  constructor(house: DeliveryHouse, router: Router<Subscription>, cluster?: Pick<Cluster, 'moves' | 'replicas'>) {
     this.#house = house
     this.#router = router
-    this.#onEnded = onEnded
+    this.#cluster = cluster
   }
 
   get size(): number {
@@ -65,12 +66,16 @@ export class Sessions {
     return this.#sleepers.all()
   }
 
-  /** What the store kept. A session that was connected when the process ended counts as disconnected now. */
-  recover(sessions: RecoveredSessions): void {
+  /**
+   * What the store kept. A session that was connected when the process ended counts as disconnected now. `shadow`: it is
+   * another node's.
+   */
+  recover(sessions: RecoveredSessions, shadow: (found: RecoveredSession) => void = ignore): void {
     this.#sleepers = new Sleepers(sessions)
     let index = 0
     for (const found of sessions) {
-      this.#recoverOne(found, index)
+      if (isShadowId(found.session.clientId)) shadow(found)
+      else this.#recoverOne(found, index)
       index += 1
     }
   }
@@ -80,7 +85,7 @@ export class Sessions {
     if (expiryS === 0) {
       // It was to end with its connection, and the connection ended with the process.
       this.#house.store.deleteSession(clientId)
-      this.#onEnded(clientId)
+      this.#cluster?.moves.ended(clientId)
       return
     }
     if (found.session.disconnectedAt === undefined) this.#house.store.putSession({ ...found.session, disconnectedAt })
@@ -111,6 +116,23 @@ export class Sessions {
     return session
   }
 
+  /** A shadow becomes a session. What it collects is known to the router already; with QoS 0 nothing of it is. */
+  takeUp(found: RecoveredSession): Session {
+    const { store } = this.#house
+    const { clientId } = found.session
+    store.putSession(found.session)
+    for (const record of found.subscriptions) {
+      store.putSubscription(clientId, record)
+      if (record.qos === 0 && parseShare(record.filter) === undefined) this.#router.addUnmade(record.filter, false)
+    }
+    for (const packetId of found.inbound) store.putInbound(clientId, packetId)
+    if (found.cursor !== undefined) store.putCursor(clientId, found.cursor)
+    this.#subscriptions += found.subscriptions.length
+    const session = this.#make(found)
+    this.#cluster?.replicas.changed(clientId)
+    return session
+  }
+
   /** The owner's session, or a new one; refused when the client id belongs to somebody else. */
   refusal(wish: SessionWish): Refusal | undefined {
     const known = this.get(wish.info.id)
@@ -128,6 +150,7 @@ export class Sessions {
       this.#expiries.clear(known)
       this.#house.store.putSession(known.record)
       this.setOnline(known, true)
+      if (known.persistent) this.#cluster?.replicas.moved(known.clientId)
       return { session: known, present: true }
     }
     if (known !== undefined) this.forget(known)
@@ -141,6 +164,7 @@ export class Sessions {
     this.#keep(session)
     if (session.persistent) {
       this.#house.store.putSession(session.record)
+      this.#cluster?.replicas.opened(session.clientId)
       this.#limitUser(session)
     }
     return { session, present: false }
@@ -162,6 +186,7 @@ export class Sessions {
     }
     session.disconnectedAt = Date.now()
     this.#house.store.putSession(session.record)
+    this.#cluster?.replicas.moved(session.clientId)
     this.#expiries.set(session, session.expiresAt ?? 0)
     return false
   }
@@ -170,14 +195,15 @@ export class Sessions {
   end(session: Session): void {
     if (session.ended) return
     this.forget(session)
-    this.#onEnded(session.clientId)
+    this.#cluster?.moves.ended(session.clientId)
   }
 
-  /** Forgets a session and all that was kept for it. */
-  forget(session: Session): void {
+  /** Forgets a session and all that was kept for it. `moved`: another node has it. */
+  forget(session: Session, why: 'ended' | 'moved' = 'ended'): void {
     if (session.ended) return
     session.ended = true
     session.lastClient = undefined
+    if (session.persistent) this.#cluster?.replicas.gone(session.clientId, why)
     this.#expiries.clear(session)
     for (const subscription of session.subscriptions.values()) this.#leave(subscription)
     session.subscriptions.clear()
@@ -226,14 +252,14 @@ export class Sessions {
     }
     // Only now, so that the route stays: messages on their way through the commit hold on to it (MQTT-3.8.4-4).
     if (before !== undefined) this.#leave(before)
-    if (session.persistent) this.#house.store.putSubscription(session.clientId, subscription.record)
+    if (session.persistent) this.#putSubscription(subscription)
   }
 
   changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void {
     const subscription = session.subscriptions.get(filter)
     if (subscription === undefined) return
     subscription.record = { ...subscription.record, ...change }
-    if (session.persistent) this.#house.store.putSubscription(session.clientId, subscription.record)
+    if (session.persistent) this.#putSubscription(subscription)
   }
 
   unsubscribe(session: Session, filter: string): boolean {
@@ -241,7 +267,10 @@ export class Sessions {
     if (subscription === undefined) return false
     this.#leave(subscription)
     session.subscriptions.delete(filter)
-    if (session.persistent) this.#house.store.deleteSubscription(session.clientId, filter)
+    if (session.persistent) {
+      this.#house.store.deleteSubscription(session.clientId, filter)
+      this.#cluster?.replicas.changed(session.clientId)
+    }
     return true
   }
 
@@ -290,6 +319,11 @@ export class Sessions {
       this.end(session)
       return
     }
+  }
+
+  #putSubscription({ session: { clientId }, record }: Subscription): void {
+    this.#house.store.putSubscription(clientId, record)
+    this.#cluster?.replicas.changed(clientId)
   }
 
   #enter(subscription: Subscription): void {

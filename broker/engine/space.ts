@@ -3,6 +3,7 @@ import { setTimeout as later } from 'node:timers/promises'
 import type { Session } from '../delivery/session.ts'
 import { arrivalStream, isArrival, isOutbox, privateStream, type RecoveredSession, type Store } from '../store/store.ts'
 import type { Sessions } from './sessions.ts'
+import type { Shadows } from './shadows.ts'
 
 /** Streams or sessions that are looked at before others have their turn. */
 const turnLength = 1_000
@@ -10,7 +11,11 @@ const turnLength = 1_000
 const restFactor = 20
 
 /** One round over all sessions, and the rest that it earned. */
-export async function giveBackSpace(store: Store, sessions: Pick<Sessions, 'awake' | 'asleep'>): Promise<void> {
+export async function giveBackSpace(
+  store: Store,
+  sessions: Pick<Sessions, 'awake' | 'asleep'>,
+  shadows: Pick<Shadows, 'stored'>,
+): Promise<void> {
   const pace = new Pace()
   // Whoever subscribes from here on starts above this number, so a stream without readers is free up to it.
   const free = store.lastSequence
@@ -25,6 +30,10 @@ export async function giveBackSpace(store: Store, sessions: Pick<Sessions, 'awak
   // First these: whoever is woken while the round goes on is met among the others.
   for (const session of sessions.asleep()) {
     lowerByAsleep(lowest, session)
+    if (pace.isTurnOver()) await pace.rest()
+  }
+  for (const shadow of shadows.stored()) {
+    lowerByAsleep(lowest, shadow)
     if (pace.isTurnOver()) await pace.rest()
   }
   for (const session of sessions.awake()) {

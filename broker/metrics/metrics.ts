@@ -166,6 +166,15 @@ const gauges = {
     help: 'Age of the oldest message in the log that another node has not taken yet.',
     label: 'node',
   },
+  clusterShadows: {
+    name: 'oriole_cluster_shadows',
+    help: 'Sessions of other nodes that this one holds, too, in case that their node is lost.',
+  },
+  clusterReplicas: {
+    name: 'oriole_cluster_replicas',
+    help: 'Sessions of this node whose unread messages shall lie on another node, too, by whether they do.',
+    label: 'state',
+  },
   clusterFilters: { name: 'oriole_cluster_filters', help: 'Filters of other nodes that this node knows of.' },
 } as const satisfies Record<string, { readonly name: string; readonly help: string; readonly label?: string }>
 

@@ -275,7 +275,7 @@ function answerPubrec(connection: Connection, packetId: number): void {
     return
   }
   const bytes = encodeAck(version, 'pubrel', packetId, reason.success, undefined)
-  if (session.persistent) sendWhenStored(connection, bytes)
+  if (session.persistent) sendWhenCommitted(connection, bytes, (done) => host.commitSent(session, done))
   else connection.replies.send(bytes)
   host.counts.acksSent += 1
 }
@@ -298,8 +298,17 @@ function answerPubrel(connection: Connection, packetId: number): void {
 
 /** In its turn, and not before everything written until now is durable. */
 export function sendWhenStored(connection: Connection, bytes: Buffer, sent?: () => void): void {
+  sendWhenCommitted(connection, bytes, (done) => connection.host.store.commit(done), sent)
+}
+
+function sendWhenCommitted(
+  connection: Connection,
+  bytes: Buffer,
+  commit: (done: (error: Error | undefined) => void) => void,
+  sent?: () => void,
+): void {
   const reply = connection.replies.hold(sent)
-  connection.host.store.commit((error) => {
+  commit((error) => {
     if (connection.closed) return
     if (error !== undefined) connection.storageFailed()
     else connection.replies.settle(reply, bytes)

@@ -31,7 +31,7 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
       if (retained) connection.session.outbox.offerRetained(packet.requests[index]!.filter)
     }
   }
-  const settled = connection.host.settled()
+  const settled = connection.host.settled(connection.session)
   if (settled !== undefined) sendWhenSettled(connection, settled, bytes, sendRetained)
   else if (connection.session.persistent) sendWhenStored(connection, bytes, sendRetained)
   else connection.replies.send(bytes, sendRetained)

@@ -57,8 +57,10 @@ export interface ConnectionHost {
   /** `done`: everything that its QoS asks is stored, or the error; `matched`: somebody subscribes to the topic. */
   publish(message: Message, origin: Origin, done: (error: Error | undefined, matched: boolean) => void): void
   subscribe(session: Session, subscription: Subscription): void
-  /** Resolves when other nodes know what is subscribed to here; undefined: there is nothing that they have to know. */
-  settled(): Promise<unknown> | undefined
+  /** Resolves when other nodes know what the session subscribed to; undefined: there is nothing that they have to know. */
+  settled(session: Session): Promise<unknown> | undefined
+  /** As in DeliveryHouse. */
+  commitSent(session: Session, done: (error: Error | undefined) => void): void
   /** Writes down something about a subscription that changes nothing of what it delivers. */
   changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void
   /** False: there was no such subscription. */

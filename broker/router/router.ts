@@ -82,6 +82,15 @@ export class Router<M extends Member> {
     this.#enterPlain(route, queueing)
   }
 
+  removeUnmade(filter: string, queueing: boolean): void {
+    const route = this.find(filter)
+    if (route === undefined) return
+    route.members -= 1
+    if (queueing) route.queueing -= 1
+    this.#leavePlain(route, queueing)
+    if (route.members === 0) this.#forget(route)
+  }
+
   remove(filter: string, share: string | undefined, member: M): void {
     const route = this.find(filter)
     if (route === undefined) return

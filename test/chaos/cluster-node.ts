@@ -1,9 +1,9 @@
-// kill -9 of a node of three under load: it comes back, or with replicas never. Nothing acknowledged is lost.
+// kill -9 of a node of three under load: it comes back. Nothing acknowledged is lost.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Cleanup } from '../helpers/broker.ts'
 import { type ClusterNode, startCluster, type TestCluster } from '../helpers/cluster.ts'
 import type { Random } from '../helpers/random.ts'
-import { acrossNodes, CrossLoad, type LaneOptions, type LoadReport } from './cross-load.ts'
+import { acrossNodes, CrossLoad, type LoadReport } from './cross-load.ts'
 import type { RoamingClient } from './roaming-client.ts'
 
 export interface ClusterNodeOptions {
@@ -13,7 +13,7 @@ export interface ClusterNodeOptions {
   readonly perS: number
 }
 
-const names = ['one', 'two', 'three']
+export const names = ['one', 'two', 'three']
 
 export interface ClusterNodeReport extends LoadReport {
   readonly killed: readonly string[]
@@ -46,39 +46,7 @@ export async function clusterNodeRun(
   return cluster.during(run())
 }
 
-/** One is killed for good, and its disk is gone with it. */
-export async function clusterLostRun(
-  t: Cleanup,
-  random: Random,
-  { perS, afterS }: { readonly perS: number; readonly afterS: number },
-): Promise<ClusterNodeReport> {
-  const cluster = await startCluster(t, { nodes: names, settings: 'replicas: 1' })
-  const run = async (): Promise<ClusterNodeReport> => {
-    const { nodes } = cluster
-    const nextPort = roaming(cluster, random)
-    const sameNode: LaneOptions[] = nodes.map((node) => ({ from: node, to: node, qos: 1 }))
-    const lanes = [...acrossNodes(nodes, 9), ...sameNode].map((lane) => ({ ...lane, nextPort }))
-    const load = await CrossLoad.start(t, lanes, perS)
-    // Away with a queue when the node dies: what is on its disk alone would be lost.
-    for (const { subscriber, options } of load.lanes.slice(0, 6)) park(subscriber, options.to)
-    await wait(3_000 + random.below(2_000))
-    const lost = random.pick(nodes)
-    await lost.destroy()
-    await wait(afterS * 1000)
-    for (const { subscriber } of load.lanes.slice(0, 6)) {
-      await subscriber.connectSomewhere(() => nextPort(subscriber, lost))
-    }
-    return { ...(await load.finish(60_000)), killed: [lost.name] }
-  }
-  return cluster.during(run())
-}
-
-function park(subscriber: RoamingClient, _home: ClusterNode): void {
-  subscriber.onClosed = () => {}
-  void subscriber.disconnect()
-}
-
 /** Any node that runs. */
-function roaming(cluster: TestCluster, random: Random): (client: RoamingClient, home: ClusterNode) => number {
+export function roaming(cluster: TestCluster, random: Random): (client: RoamingClient, home: ClusterNode) => number {
   return (_client, home) => (cluster.running.length === 0 ? home : random.pick(cluster.running)).port
 }

@@ -5,8 +5,9 @@ import { clusterCutRun } from './cluster-cut.ts'
 import { clusterFlapRun } from './cluster-flap.ts'
 import { clusterHostileRun } from './cluster-hostile.ts'
 import { clusterLatencyRun } from './cluster-latency.ts'
+import { clusterLostRun } from './cluster-lost.ts'
 import { clusterMatrixRun } from './cluster-matrix.ts'
-import { clusterLostRun, clusterNodeRun } from './cluster-node.ts'
+import { clusterNodeRun } from './cluster-node.ts'
 import { clusterRedisRun } from './cluster-redis.ts'
 import { clusterRollingRun } from './cluster-rolling.ts'
 
@@ -24,6 +25,7 @@ export function clusterScenarios(sizes: ClusterSizes) {
     'cluster-redis': (t, random) => clusterRedisRun(t, random, { times, awayS, betweenS: 5, perS: 500, slackMs: 0 }),
     'cluster-node': (t, random) => clusterNodeRun(t, random, { kills: 1, awayMaxS: 8, perS }),
     'cluster-lost': (t, random) => clusterLostRun(t, random, { perS, afterS: 10 }),
+    'cluster-back': (t, random) => clusterLostRun(t, random, { perS, afterS: 10, comesBack: true }),
     'cluster-cut': (t, random) => clusterCutRun(t, random, { cutS: 12, perS: 300, rivals: 20 }),
     'cluster-flap': (t, random) => clusterFlapRun(t, random, { forS: 60, perS: 100, growthMaxMb: 60 }),
     'cluster-hostile': (t, random) => clusterHostileRun(t, random, { frames: 10_000, perS: 200 }),

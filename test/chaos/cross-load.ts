@@ -78,6 +78,11 @@ export class Lane {
     return again
   }
 
+  /** Which came more than once. */
+  get twice(): readonly number[] {
+    return [...this.#received].filter(([, count]) => count > 1).map(([number]) => number)
+  }
+
   destroy(): void {
     this.publisher.destroy()
     this.subscriber.destroy()
@@ -134,6 +139,7 @@ export class CrossLoad {
     return {
       acknowledged: this.lanes.reduce((sum, lane) => sum + lane.acknowledged, 0),
       again: this.lanes.reduce((sum, lane) => sum + lane.again, 0),
+      againQos2: this.lanes.reduce((sum, lane) => sum + (lane.options.qos === 2 ? lane.again : 0), 0),
       longestAwayMs: Math.round(Math.max(...this.lanes.map((lane) => lane.longestAwayMs))),
     }
   }
@@ -164,6 +170,8 @@ export interface LoadReport {
   readonly acknowledged: number
   /** Deliveries beyond the first of each message; with QoS 1 they are allowed. */
   readonly again: number
+  /** Of QoS 2: none may be. */
+  readonly againQos2: number
   /** The longest that a client was without a connection. */
   readonly longestAwayMs: number
 }

@@ -71,6 +71,8 @@ export class ReplicaBuild {
     const { meeting, house, replicas, drops } = this.#parts
     const state = house.sessions.describe(clientId)
     const before = replicas.get(clientId)
+    // On its way to another node: what it has stays until that one has a shadow for it.
+    if (house.sessions.find(clientId)?.isLeaving === true) return
     if (state === undefined || state.subscriptions.length === 0) {
       replicas.delete(clientId)
       if (before !== undefined) for (const { node, id } of [before, ...before.former]) drops.add(node, id)
@@ -91,6 +93,7 @@ export class ReplicaBuild {
       isStale: false,
       isComplete: false,
       copiedAt: undefined,
+      isCopied: false,
       cuts: undefined,
       missing: [],
       former: before === undefined ? [] : [...before.former, before],
@@ -189,6 +192,8 @@ export class ReplicaBuild {
     replica.missing = missing
     replica.cuts = [...sequences]
     const { storeId } = meeting.self
+    // In this turn of the loop it reads where the log ends.
+    replica.isCopied = true
     const last = await house.sessions.copy(clientId, replica, storeId, cutsHere(sequences, storeId))
     if (last > 0) routing.whenForwarded(last, [replica.node], () => {})
     again([clientId], pollMs)

@@ -1,7 +1,7 @@
 // Keeps a shadow of each session of this node on another one: which sessions have one where, and what is to be told.
 import type { PluginLog } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
-import type { ClusterHouse } from './cluster.ts'
+import type { ClusterHouse, ShadowPlace } from './cluster.ts'
 import type { ReplicaCounts } from './cluster-status.ts'
 import type { Meeting } from './meeting.ts'
 import type { Ownership } from './ownership.ts'
@@ -52,6 +52,8 @@ export interface Replica {
   isComplete: boolean
   /** When the copy of what is unread was begun. */
   copiedAt: number | undefined
+  /** What is unread until now was copied, or is being copied: what comes later is not among it. */
+  isCopied: boolean
   cuts: readonly (readonly [storeId: number, sequence: number])[] | undefined
   /** Nodes that were away meanwhile, and may still send something here that the holder does not get. */
   missing: readonly string[]
@@ -182,6 +184,13 @@ export class Replicas implements Replication {
     const replica = this.#isOn ? this.#replicas.get(clientId) : undefined
     if (replica === undefined || replica.isStale || this.#started?.meeting.isUp !== true) return undefined
     return this.#started.notes.add(clientId, replica)
+  }
+
+  placeOf(clientId: string): (ShadowPlace & { readonly storeId: number }) | undefined {
+    const replica = this.#isOn ? this.#replicas.get(clientId) : undefined
+    if (this.#started === undefined || replica === undefined) return undefined
+    if (!replica.isComplete && !replica.isCopied) return undefined
+    return { node: replica.node, id: replica.id, storeId: this.#started.meeting.self.storeId }
   }
 
   counts(): ReplicaCounts {

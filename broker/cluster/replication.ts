@@ -1,7 +1,7 @@
 // The contract of session replicas: a session with an owner elsewhere lies here as a shadow, which collects what the
 // session collects and becomes the session when its owner is lost.
 
-import type { CutsByStore, SentRecord, SessionState } from './cluster.ts'
+import type { CutsByStore, SentRecord, SessionState, ShadowPlace } from './cluster.ts'
 import type { ReplicaCounts } from './cluster-status.ts'
 
 /**
@@ -21,6 +21,8 @@ export interface Replication {
   settled(clientId: string): Promise<void> | undefined
   /** Resolves when the shadow knows what is in flight with QoS 2, or does not answer. Undefined: it has none. */
   noted(clientId: string): Promise<void> | undefined
+  /** Where what is kept for this session alone is to be copied; undefined: nowhere, or it will be copied with the rest. */
+  placeOf(clientId: string): (ShadowPlace & { readonly storeId: number }) | undefined
   counts(): ReplicaCounts
 }
 

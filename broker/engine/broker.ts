@@ -57,7 +57,7 @@ export class Broker extends Aedes implements Engine {
   constructor(parts: BrokerParts) {
     const bus = new LiveBus()
     const router = new Router<Subscription>(parts.shareStrategy)
-    const dispatcher = new Dispatcher(router, parts.cluster?.routing)
+    const dispatcher = new Dispatcher(router, parts.cluster)
     const reception = new Reception(parts, dispatcher, router)
     const persistence = new AedesPersistence(parts.store, reception.sessions)
     // The core's own heartbeat goes to `$SYS` and wakes its sweep of stale wills; both have nothing to do here.

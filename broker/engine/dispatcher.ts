@@ -1,6 +1,6 @@
 // The way of a message from its publisher to the sessions: retained, log, commit, and only then the receivers.
 
-import type { Routing, SharedGroupName } from '../cluster/cluster.ts'
+import type { Cluster, SharedGroupName } from '../cluster/cluster.ts'
 import { type Delivery, deliver, lower, mergeTerms, type Terms, termsOf } from '../delivery/delivery.ts'
 import type { DeliveryHouse } from '../delivery/house.ts'
 import { Outgoing } from '../delivery/outgoing.ts'
@@ -15,6 +15,7 @@ import { privateStream } from '../store/store.ts'
 import { afterHeld } from './after-held.ts'
 import { type Departure, Departures, outboundStreams, type Plan } from './departures.ts'
 import { pickShared } from './pick-shared.ts'
+import { PrivateCopies } from './private-copies.ts'
 
 /** One for all that are refused: nobody is to blame, and its stack says nothing. */
 const diskIsFull = new OrioleError(
@@ -48,11 +49,13 @@ export class Dispatcher {
   #house!: DeliveryHouse
   /** Undefined: the broker is alone. */
   readonly #departures: Departures | undefined
+  readonly #copies: PrivateCopies
   readonly #internal: Origin = { waiting: 0 }
 
-  constructor(router: Router<Subscription>, routing: Routing | undefined) {
+  constructor(router: Router<Subscription>, cluster: Pick<Cluster, 'routing' | 'replicas'> | undefined) {
     this.#router = router
-    this.#departures = routing && new Departures(routing)
+    this.#departures = cluster && new Departures(cluster.routing)
+    this.#copies = new PrivateCopies(cluster?.replicas)
   }
 
   enter(house: DeliveryHouse): void {
@@ -121,6 +124,7 @@ export class Dispatcher {
       picked: picked?.map((subscription) => this.#keepPicked(subscription, message)),
       newest: this.#router.newest,
     }
+    const copies = this.#copies.take()
     const departure =
       plan && this.#departures?.append(message, plan, outbound === undefined ? 0 : appended, this.#house.store)
     const kept = publication.picked?.some(({ outgoing }) => outgoing.sequence > 0) === true
@@ -144,9 +148,19 @@ export class Dispatcher {
       }
       this.#feed(publication)
       if (plan !== undefined) this.#departures?.sendLive(message, plan)
-      if (departure === undefined) published(undefined, matched)
-      else this.#departures?.send(departure, () => published(undefined, matched))
+      this.#sendAll(departure === undefined ? copies : [departure, ...copies], () => published(undefined, matched))
     })
+  }
+
+  #sendAll(departures: readonly Departure[], done: () => void): void {
+    let left = departures.length
+    if (left === 0) done()
+    for (const departure of departures) {
+      this.#departures?.send(departure, () => {
+        left -= 1
+        if (left === 0) done()
+      })
+    }
   }
 
   /** A retained message with QoS 0: nobody waits for it. */
@@ -159,8 +173,11 @@ export class Dispatcher {
   /** For one session alone: a retained message that it must not lose. Returns the sequence number. */
   keepForOne(message: Message, session: Session, via: string): number {
     const sequence = this.#append(message, session, via)
+    const copies = this.#copies.take()
     this.#house.store.commit((error) => {
-      if (error === undefined) this.#raise(sequence)
+      if (error !== undefined) return
+      this.#raise(sequence)
+      this.#sendAll(copies, ignore)
     })
     return sequence
   }
@@ -199,10 +216,15 @@ export class Dispatcher {
       member !== undefined && (member.slot >= 0 || (!isOwed && !(member.barred && held?.barred === true)))
     if (!isBetter) return !isOwed && this.#passOnElsewhere({ share, filter }, message, held?.barred === true)
     const picked = [this.#keepPicked(member, message)]
+    const copies = this.#copies.take()
     const publication = { outgoing: new Outgoing(message, 0), routes: [], picked, newest: this.#router.newest }
     this.#house.store.commit((error) => {
-      if (error === undefined) this.#feed(publication)
-      else this.#house.counts.messagesDropped.not_stored += 1
+      if (error !== undefined) {
+        this.#house.counts.messagesDropped.not_stored += 1
+        return
+      }
+      this.#feed(publication)
+      this.#sendAll(copies, ignore)
     })
     return true
   }
@@ -232,7 +254,11 @@ export class Dispatcher {
   }
 
   #append(message: Message, session: Session, via: string): number {
-    return this.#house.store.append({ ...message, via }, [privateStream(session.clientId)])
+    const { store } = this.#house
+    const own = { ...message, via }
+    const sequence = store.append(own, [privateStream(session.clientId)])
+    this.#copies.append(own, session, sequence, store)
+    return sequence
   }
 
   #feed({ outgoing, routes, picked, newest }: Publication): void {

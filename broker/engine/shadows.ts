@@ -171,6 +171,9 @@ export class Shadows implements ShadowHouse {
     const shadow = this.#byId.get(id)
     if (shadow === undefined) return false
     const { clientId } = shadow.name
+    // It may have been this node's once, and still wait here for a node that is away: the shadow has what it has.
+    const left = this.#sessions.get(clientId)
+    if (left?.isLeaving === true) this.#sessions.forget(left, 'moved')
     const last = await this.#moveCopies(shadow)
     const cursor = await this.#cursorOf(shadow)
     if (this.#byId.get(id) !== shadow || this.#sessions.get(clientId) !== undefined) {

@@ -222,9 +222,15 @@ test('cluster: a shadow is no member of a shared group while the session lives',
   await publishAll(t, two, 'job', ['end'])
   await came(phone, 'end')
   assert.deepEqual([...phone.received].sort(), [...numbered(0, 40), 'end'].sort())
-  // When its node is lost it is.
+  // When its node is lost it is, with what was kept for it there.
+  await phone.client.disconnect()
+  await publishAll(t, two, 'job', numbered(40, 60))
+  await publishAll(t, one, 'job', numbered(60, 80))
   await one.destroy()
   await phone.client.connect(two.port)
+  await came(phone, '79')
+  await came(phone, '59')
+  assert.equal(new Set(phone.received).size, 81)
   await publishAll(t, two, 'job', ['after'])
   await came(phone, 'after')
 })

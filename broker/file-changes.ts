@@ -80,10 +80,14 @@ export class FileChanges {
   }
 
   /** What `reload` would do. */
-  async preview(): Promise<ChangeOutcome> {
+  preview(): Promise<ChangeOutcome> {
+    return this.#next(() => this.#preview())
+  }
+
+  async #preview(): Promise<ChangeOutcome> {
     const versions = new Map<AnyFile, FileVersion<unknown>>()
     for (const { file } of this.#options.files) {
-      const version = await file.read()
+      const version = await file.peek()
       if (version.digest !== file.digest) versions.set(file, version)
     }
     const problems = await this.#problemsOf(versions)

@@ -89,9 +89,14 @@ export class WatchedFile<T> implements PluginFile<T> {
     return version.problems
   }
 
-  /** What stands there now; what is in use stays so. */
+  /** What stands there now; what is in use stays so. From now on it is not touched, until it changes again. */
   async read(): Promise<FileVersion<T>> {
     this.#signature = await signatureOf(this.path)
+    return this.peek()
+  }
+
+  /** The same, for somebody who takes nothing into use. */
+  async peek(): Promise<FileVersion<T>> {
     const unfit = await unfitness(this.path, this.#options.secret)
     if (unfit !== undefined) return this.#unreadable(unfit)
     const content = await readText(this.path, 'read' in this.#schema ? this.#schema.maxBytes : yamlMaxBytes)

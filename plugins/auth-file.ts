@@ -1,7 +1,7 @@
 // auth-file: usernames and password hashes from one YAML file, and tokens of devices from another.
 import { basename } from 'node:path'
 import { z } from 'zod'
-import { type AuthenticateAnswer, type Credentials, definePlugin } from '../broker/plugin.ts'
+import { type AuthenticateAnswer, type Credentials, definePlugin, type Identity } from '../broker/plugin.ts'
 import { type Devices, devicesFile, userOfDevice } from './auth/devices.ts'
 import { adminIdentity, adminName, firstAdmin } from './auth/first-admin.ts'
 import { Rehasher } from './auth/rehash.ts'
@@ -11,6 +11,7 @@ import { createVerifier } from './auth/verifier.ts'
 const noPassword: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: no password was given' })
 const wrong: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: unknown user or wrong password' })
 const disabled: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: the user is disabled' })
+const changed: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: the user has another password now' })
 const removed: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: the user was removed' })
 const busy: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: too many logins at once', busy: true })
 const wellKnown: AuthenticateAnswer = Object.freeze({
@@ -52,6 +53,8 @@ export default definePlugin({
     const verifier = createVerifier()
     const rehasher = new Rehasher(file.path, broker.log)
     broker.onStop(() => rehasher.stop())
+    /** By which hash somebody came in, who may be on the way into the house when the file changes. */
+    const proven = new WeakMap<Identity, string>()
     let known: Known = { users: usersOf(file.value), devices: devicesOf?.value ?? new Map() }
     const ownAdmin = admin && !known.users.has(adminName) ? await firstAdmin(broker) : undefined
     const follow = (): void => {
@@ -66,9 +69,9 @@ export default definePlugin({
       return user ?? (username === adminName ? ownAdmin : undefined)
     }
 
-    function change(changed: Known): void {
+    function change(now: Known): void {
       const before = known
-      known = changed
+      known = now
       follow()
       const isChanged = (username: string) => !isSame(find(before, username), find(known, username))
       // Who has another password must prove it anew; what else changed is asked for by `confirm`, without a disconnect.
@@ -80,7 +83,7 @@ export default definePlugin({
       }
       void broker.rightsChanged(({ identity }) => isChanged(identity.username))
     }
-    file.onChange((changed) => change({ ...known, users: usersOf(changed) }))
+    file.onChange((users) => change({ ...known, users: usersOf(users) }))
     devicesOf?.onChange((devices) => change({ ...known, devices }))
 
     async function authenticate({ username, password }: Credentials): Promise<AuthenticateAnswer | undefined> {
@@ -95,6 +98,7 @@ export default definePlugin({
       if (current.disabled) return disabled
       if (isKnownPassword(username, password.toString())) return wellKnown
       if (verdict === 'outdated') rehasher.replace(username, password, user.hash)
+      proven.set(current.identity, user.hash)
       return { identity: current.identity }
     }
 
@@ -103,6 +107,9 @@ export default definePlugin({
       confirm(identity) {
         const user = find(known, identity.username)
         if (user === undefined || user.disabled) return user === undefined ? removed : disabled
+        const hash = proven.get(identity)
+        if (hash !== undefined && hash !== user.hash && !rehasher.isOurs(user.hash)) return changed
+        if (hash !== undefined) proven.set(user.identity, user.hash)
         return { identity: user.identity }
       },
     }

@@ -10,7 +10,7 @@ import {
   type Identity,
 } from '../broker/plugin.ts'
 import { Circuit } from './auth/circuit.ts'
-import { createHttpClient, type HttpAnswer, urlSchema } from './auth/http-client.ts'
+import { createHttpClient, type HttpAnswer, shownUrl, urlSchema } from './auth/http-client.ts'
 import { identityFrom } from './auth/login-identity.ts'
 import { parseStrictJson } from './auth/strict-json.ts'
 
@@ -68,6 +68,7 @@ export default definePlugin({
     }
     const client = createHttpClient({ url, timeoutMs, answerMaxBytes, connectionsMax: requestsMax, tls: pem })
     broker.onStop(() => client.close())
+    const shown = shownUrl(url)
     const circuit = new Circuit(config.failuresMax, config.pauseS * 1_000)
     const headers = {
       'content-type': 'application/json',
@@ -89,11 +90,14 @@ export default definePlugin({
         const opened = circuit.failed()
         const because = error instanceof Error ? error.message : String(error)
         if (opened)
-          broker.log.error({ url, error: because, pauseS: config.pauseS }, 'service failed, left alone for a while')
-        else broker.log.warn({ url, error: because }, 'service gave no usable answer')
+          broker.log.error(
+            { url: shown, error: because, pauseS: config.pauseS },
+            'service failed, left alone for a while',
+          )
+        else broker.log.warn({ url: shown, error: because }, 'service gave no usable answer')
         return unanswered
       }
-      if (circuit.succeeded()) broker.log.info({ url }, 'service answers again')
+      if (circuit.succeeded()) broker.log.info({ url: shown }, 'service answers again')
       return answer
     }
 

@@ -1,5 +1,6 @@
 // YAML text into a plain value that still knows where each part of it stands.
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
@@ -12,6 +13,7 @@ import {
   parseDocument,
   type Scalar,
   visit,
+  type YAMLMap,
 } from 'yaml'
 import { type Environment, expandEnvironment } from './env.ts'
 
@@ -36,6 +38,10 @@ export interface YamlDocument {
 
 /** Aliases that one file may unfold to: a few lines of anchors can otherwise ask for all memory. */
 const aliasesMax = 1_000
+/** The library looks for the anchor of each among all that there are. */
+const aliasesInAllMax = 10_000
+/** Values that they stand for: each is checked as if it were written out. */
+const unfoldedMax = 100_000
 
 // In `{ port: ${PORT} }` YAML would take the inner braces for its own. They are swapped for characters that no text
 // may contain (Unicode noncharacters), one for one so that positions hold, and swapped back in each scalar.
@@ -63,13 +69,16 @@ export function parseYaml(text: string, env: Environment): YamlDocument {
   const exhausted = complaints.find((error) => error.code === 'RESOURCE_EXHAUSTION')
   if (exhausted !== undefined) return broken(lines, { offset: exhausted.pos[0], message: 'nested too deep to be read' })
   for (const error of complaints) {
-    mistakes.push({ offset: error.pos[0], message: restore(oneLine(error.message)) })
+    mistakes.push({ offset: error.pos[0], message: restore(withoutValue(oneLine(error.message))) })
   }
   let value: unknown
   try {
-    inspect(document, mistakes)
+    const unfolded = inspect(document, mistakes)
     expand(document, env, mistakes)
     if (mistakes.length === 0) value = document.toJS({ maxAliasCount: aliasesMax })
+    if (unfolded > unfoldedMax) {
+      mistakes.push({ offset: firstAlias(document), message: `aliases unfold to more than ${unfoldedMax} values` })
+    }
   } catch (error) {
     // The library answers an alias bomb and a recursion without end so.
     if (!(error instanceof ReferenceError) && !(error instanceof RangeError)) throw error
@@ -85,28 +94,85 @@ export function parseYaml(text: string, env: Environment): YamlDocument {
   }
 }
 
-/** Duplicate keys, keys that are no text, aliases of nothing. */
-function inspect(document: Document.Parsed, mistakes: Mistake[]): void {
+/** Duplicate keys, keys that are no text, aliases of nothing, too many of them. Returns how many values they unfold to. */
+function inspect(document: Document.Parsed, mistakes: Mistake[]): number {
+  const sizes = new Sizes()
+  let aliases = 0
+  let unfolded = 0
+  const meet = (_: unknown, node: Node): void => sizes.meet(node)
   visit(document, {
-    Map(_, map) {
-      const seen = new Set<string>()
-      for (const { key } of map.items) {
-        const offset = start(key as Node | null) ?? start(map) ?? 0
-        if (!isScalar(key) || key.value === null) {
-          mistakes.push({ offset, message: 'a key must be plain text' })
-          continue
-        }
-        const text = restore(String(key.value))
-        if (text === '__proto__') mistakes.push({ offset, message: 'the key "__proto__" is not allowed' })
-        if (seen.has(text)) mistakes.push({ offset, message: `the key "${text}" stands here a second time; keep one` })
-        seen.add(text)
-      }
-    },
+    Collection: meet,
+    Scalar: meet,
     Alias(_, alias) {
-      if (alias.resolve(document) !== undefined) return
-      mistakes.push({ offset: start(alias) ?? 0, message: `*${alias.source} points at no &${alias.source} before it` })
+      aliases += 1
+      const offset = start(alias) ?? 0
+      if (aliases > aliasesInAllMax) {
+        mistakes.push({ offset, message: `more than ${aliasesInAllMax} aliases` })
+        return visit.BREAK
+      }
+      if (!sizes.isKnown(alias)) {
+        mistakes.push({ offset, message: `*${alias.source} points at no &${alias.source} before it` })
+      } else if (unfolded <= unfoldedMax) unfolded += sizes.behind(alias)
+      return undefined
     },
   })
+  visit(document, { Map: (_, map) => inspectKeys(map, mistakes) })
+  return unfolded
+}
+
+function inspectKeys(map: YAMLMap, mistakes: Mistake[]): void {
+  const seen = new Set<string>()
+  for (const { key } of map.items) {
+    const offset = start(key as Node | null) ?? start(map) ?? 0
+    if (!isScalar(key) || key.value === null) {
+      mistakes.push({ offset, message: 'a key must be plain text' })
+      continue
+    }
+    const text = restore(String(key.value))
+    if (text === '__proto__') mistakes.push({ offset, message: 'the key "__proto__" is not allowed' })
+    if (seen.has(text)) mistakes.push({ offset, message: `the key "${text}" stands here a second time; keep one` })
+    seen.add(text)
+  }
+}
+
+/** How many values the node behind an alias is, with what its own aliases stand for; asked in the order of the text. */
+class Sizes {
+  readonly #anchors = new Map<string, Node>()
+  readonly #known = new Map<Node, number>()
+
+  meet(node: Node & { readonly anchor?: string | undefined }): void {
+    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node)
+  }
+
+  isKnown(alias: Alias): boolean {
+    return this.#known.has(alias) || this.#anchors.has(alias.source)
+  }
+
+  behind(alias: Alias): number {
+    const node = this.#anchors.get(alias.source)
+    if (node === undefined) return 0
+    const size = this.#known.get(alias) ?? this.#known.get(node) ?? this.#count(node)
+    this.#known.set(alias, size)
+    return size
+  }
+
+  #count(anchored: Node): number {
+    let size = 0
+    const one = (): void => {
+      size += 1
+    }
+    // What holds itself has no end.
+    this.#known.set(anchored, Number.POSITIVE_INFINITY)
+    visit(anchored, {
+      Collection: one,
+      Scalar: one,
+      Alias: (_, alias) => {
+        size += this.behind(alias)
+      },
+    })
+    this.#known.set(anchored, size)
+    return size
+  }
 }
 
 /** Puts the environment into text values; keys stay as they are. */
@@ -189,6 +255,11 @@ function broken(lines: LineCounter, mistake: Mistake): YamlDocument {
 
 function restore(text: string): string {
   return text.replace(standIns, (stand) => swappedBack.get(stand) ?? stand)
+}
+
+/** Behind a colon the library shows what it did not expect, which may be a secret. */
+function withoutValue(message: string): string {
+  return message.replace(/^((?:Unexpected|Block scalar header) [^:]*): .*$|^(Invalid escape sequence) .*$/, '$1$2')
 }
 
 function oneLine(message: string): string {

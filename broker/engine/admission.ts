@@ -112,7 +112,8 @@ export class Admission {
     if (limit.most === 0) return
     const now = Date.now()
     const known = this.#pauses.get(key)
-    const isFresh = known === undefined || now - known.since >= limit.withinS * 1000
+    // A pause goes on, also when what began before it ends in it.
+    const isFresh = known === undefined || (known.until <= now && now - known.since >= limit.withinS * 1000)
     const pause = isFresh ? { why, count: 0, since: now, until: 0 } : known
     pause.count += 1
     if (pause.count >= limit.most) pause.until = now + limit.banS * 1000

@@ -71,7 +71,12 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
       }
       arrival.certificate = certificate
       if (files.crl !== undefined && certificate !== undefined) {
-        proven.set(socket, { arrival, keys: chainKeys(socket.getPeerCertificate(true)) })
+        const keys = readableKeys(socket)
+        if (keys === undefined) {
+          arrival.refuse('tls', 'client certificate: it cannot be looked for in revocation lists')
+          return
+        }
+        proven.set(socket, { arrival, keys })
         socket.once('close', () => proven.delete(socket))
       }
     }
@@ -130,6 +135,15 @@ export async function openTlsStage(config: TlsConfig, deps: ListenerDeps, next: 
       { listener: config.name, crl: files.crl },
       'revocation list has ended, no client certificate is accepted',
     )
+  }
+}
+
+/** Undefined: OpenSSL read what we cannot; nobody comes in whom no list could send away. */
+function readableKeys(socket: TLSSocket): readonly CertificateKey[] | undefined {
+  try {
+    return chainKeys(socket.getPeerCertificate(true))
+  } catch {
+    return undefined
   }
 }
 

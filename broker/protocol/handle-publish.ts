@@ -57,13 +57,18 @@ interface PublishRefusal {
 }
 
 function refusalOf(connection: Connection, packet: PublishPacket, topic: string): PublishRefusal | undefined {
-  const { limits, store } = connection.host
-  const problem = checkTopicLimits(topic, limits)
+  const problem = checkTopicLimits(topic, connection.host.limits)
   if (problem !== undefined) return { refused: reason.topicNameInvalid, because: problem }
   // MQTT-3.3.2-4 leaves the check to us; a receiver shall be able to rely on the claim.
   if (packet.properties?.payloadFormat === 1 && !isUtf8(packet.payload)) {
     return { refused: reason.payloadFormatInvalid, because: 'the payload is not UTF-8' }
   }
+  return undefined
+}
+
+/** Asked only of those who may publish it: it tells whether there is a retained message of the topic. */
+function retainedRefusal({ host, info }: Connection, packet: PublishPacket, topic: string): PublishRefusal | undefined {
+  const { limits, store } = host
   if (!packet.retain || packet.payload.length === 0) return undefined
   if (packet.payload.length > limits.retainedMaxBytes) {
     return { refused: reason.quotaExceeded, because: 'the retained message is too large' }
@@ -72,7 +77,7 @@ function refusalOf(connection: Connection, packet: PublishPacket, topic: string)
   if (store.retainedCount >= limits.retainedMessages) {
     return { refused: reason.quotaExceeded, because: 'too many retained messages' }
   }
-  if (store.retainedCountOf(connection.info.identity.username) >= limits.retainedPerUser) {
+  if (store.retainedCountOf(info.identity.username) >= limits.retainedPerUser) {
     return { refused: reason.quotaExceeded, because: 'too many retained messages of this user' }
   }
   return undefined
@@ -88,6 +93,11 @@ function decided(
   if (!decision.allow) {
     connection.host.counts.aclDenied.publish += 1
     refusePublish(connection, packet, reason.notAuthorized, decision.because, topic)
+    return undefined
+  }
+  const quota = retainedRefusal(connection, packet, topic)
+  if (quota !== undefined) {
+    refusePublish(connection, packet, quota.refused, quota.because)
     return undefined
   }
   const message = messageOf(connection, packet, topic)

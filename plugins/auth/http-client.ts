@@ -45,6 +45,12 @@ export const urlSchema = z.string().superRefine((text, context) => {
   if (!isLoopback(hostname)) refuse('must begin with https://; http:// is for addresses of this machine')
 })
 
+/** For the log: what stands behind a question mark may be a secret. */
+export function shownUrl(url: string): string {
+  const { origin, pathname } = new URL(url)
+  return `${origin}${pathname}`
+}
+
 function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }

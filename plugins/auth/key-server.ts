@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PluginLog } from '../../broker/plugin.ts'
 import { replaceFile } from '../../broker/replace-file.ts'
-import { createHttpClient, type HttpClient } from './http-client.ts'
+import { createHttpClient, type HttpClient, shownUrl } from './http-client.ts'
 import { isObject, parseStrictJson } from './strict-json.ts'
 import { readKeys, type VerificationKey } from './verification-keys.ts'
 
@@ -94,7 +94,8 @@ export class KeyServer {
   }
 
   async #fetchNow(): Promise<void> {
-    const { url, log, refreshMs } = this.#options
+    const { log, refreshMs } = this.#options
+    const url = shownUrl(this.#options.url)
     this.#triedAt = performance.now()
     clearTimeout(this.#timer)
     let nextMs = refreshMs

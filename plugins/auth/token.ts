@@ -29,9 +29,14 @@ export interface Refused {
   readonly refused: string
 }
 
-/** Whether somebody meant it as a token, right or wrong; everything else is a password for another plugin. */
+/**
+ * Whether somebody meant it as a token, right or wrong: what stands before the first dot begins with a brace, as base64.
+ * Everything else is a password for another plugin; one of three words with dots between is none of ours.
+ */
 export function looksLikeToken(text: string): boolean {
-  return /^eyJ[^.]*\.|^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/.test(text.slice(0, tokenMaxBytes))
+  if (/^eyJ[^.]*\./.test(text)) return true
+  const [, begin] = /^([A-Za-z0-9_+/-]{2,})=*\./.exec(text.slice(0, tokenMaxBytes)) ?? []
+  return begin !== undefined && /^\s*\{/.test(Buffer.from(begin, 'base64url').toString('latin1'))
 }
 
 /** Three parts, each base64url in its one form; a header that says nothing that we do not understand. */

@@ -115,6 +115,17 @@ test('flapping: who comes and goes too often waits outside, and nobody else does
   assert.equal(await metric(broker, 'oriole_connects_banned_total{by="flapping"}'), 1)
 })
 
+test('flapping: a pause goes on when a connection from before it ends', deadline, async (t) => {
+  const { port } = await house(t, 'flapping: { connects: 2, withinS: 1, banS: 300 }')
+  const begun = Date.now()
+  for (let times = 0; times < 2; times += 1) await connectRaw(t, port, { clientId: 'flaps' })
+  const last = await connectRaw(t, port, { clientId: 'flaps' })
+  const clock = await connectRaw(t, port, { clientId: 'clock' })
+  while (Date.now() < begun + 1_500) await clock.nothing()
+  await last.leave()
+  assert.equal((await tryConnect(t, port, { clientId: 'flaps' })).code, 0x8a)
+})
+
 test('failed logins: one address that tries many users is paused too, if that is set', deadline, async (t) => {
   const { rules, port } = await house(t, 'failedLogins: { perAddressPerMinute: 3, banS: 300 }')
   rules.users = new Map([['alice', {}]])

@@ -10,6 +10,7 @@ import { nearest } from '../../broker/config/nearest.ts'
 import type { Problem } from '../../broker/config/problem.ts'
 import { readYamlFile } from '../../broker/config/yaml-file.ts'
 import { temporaryFolder } from '../helpers/broker.ts'
+import { processorMs } from '../helpers/processor-time.ts'
 
 const timeout = 20_000
 
@@ -224,6 +225,26 @@ test('yaml: what is no YAML is told with its place', { timeout }, async (t) => {
   }
 })
 
+test('yaml: a few lines of aliases cannot ask for hours', { timeout }, async (t) => {
+  const long = Array.from({ length: 20_000 }, (_, index) => `x${index}`).join()
+  const nested = `${'&b ['.repeat(500)}${long}${']'.repeat(500)}`
+  const cases: [string, RegExp][] = [
+    [`a: &a [${long}]\nb: [${'*a,'.repeat(900)}]\n`, /aliases unfold to more than 100000 values$/],
+    [`a: [&a x, ${'*a, '.repeat(50_000)}]\n`, /more than 10000 aliases$/],
+    [`a: ${nested}\nb: [${'*b,'.repeat(900)}]\n`, /unfold/],
+    [`a: &a [*a]\n`, /unfold/],
+  ]
+  for (const [text, expected] of cases) {
+    const begun = processorMs()
+    const { file, problems } = await read(t, text, z.unknown())
+    assert.equal(file, undefined, text.slice(0, 40))
+    assert.match(told(problems)[0] ?? '', expected)
+    assert.ok(processorMs() - begun < 5_000, `${processorMs() - begun} ms`)
+  }
+  const { problems } = await read(t, `a: &a [${long}]\nb: *a\nc: [*a, *a]\n`, z.unknown())
+  assert.deepEqual(problems, [])
+})
+
 /** Each line doubles the one before. */
 function chain(length: number): string {
   const name = (index: number): string => (index === 0 ? 'a' : `a${index}`)
@@ -279,6 +300,17 @@ test('yaml: a union speaks with the branch that was meant', { timeout }, async (
 test('yaml: a problem never shows the value, which may be a secret', { timeout }, async (t) => {
   const { problems } = await read(t, 'password: 4711\n', z.strictObject({ password: z.string() }))
   assert.deepEqual(told(problems), ['1:11: password: must be text, not a number'])
+  for (const text of [
+    'a: "x"\n"hunter2"\n',
+    'a: "x" "hunter2"\n',
+    'a: |hunter2\n',
+    '"a": "\\hunter2"\n',
+    'a: {}\n} hunter2\n',
+  ]) {
+    const { problems: mistakes } = await read(t, text, z.unknown())
+    assert.ok(mistakes.length > 0, text)
+    assert.doesNotMatch(told(mistakes).join(), /hunter/, text)
+  }
 })
 
 test('yaml: locate leads to the value, through aliases too', { timeout }, async (t) => {

@@ -43,6 +43,17 @@ test('plugins: a changed file is in use at once, written in place or put in its 
   assert.equal(await because(loaded), 'acl.yaml:1:3 allow publish #')
 })
 
+test('plugins: a change that somebody looked at before it was in use comes into use', deadline, async (t) => {
+  const loaded = await load(t, { 'oriole.yaml': config, 'acl.yaml': '- allow: { publish: [b] }\n' })
+  const path = join(loaded.folder, 'acl.yaml')
+  for (let change = 1; change <= 10; change += 1) {
+    await writeFile(path, `- allow: { publish: [a, a${change}] }\n`)
+    const plans = await Promise.all([loaded.preview(), loaded.preview()])
+    for (const { problems } of plans) assert.deepEqual(problems, [])
+    await taken(loaded, change)
+  }
+})
+
 test('plugins: ten broken files keep the last good rules, and each is told with its place', deadline, async (t) => {
   const loaded = await load(t, { 'oriole.yaml': config, 'acl.yaml': '- allow: { publish: [a] }\n' })
   const path = join(loaded.folder, 'acl.yaml')

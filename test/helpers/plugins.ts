@@ -112,6 +112,7 @@ export interface Loaded {
   /** What broker.clients() yields. */
   readonly clients: ClientInfo[]
   reload: LoadedPlugins['reload']
+  preview: LoadedPlugins['preview']
   stop(): Promise<void>
 }
 
@@ -121,10 +122,10 @@ export async function load(t: TestContext, files: Readonly<Record<string, string
   await writeFiles(folder, files)
   const configFile = await readConfig(folder)
   const noted = notes(folder)
-  const { plugins, reload, stop } = await loadPlugins(configFile.value, configFile, noted.dependencies)
+  const { plugins, reload, preview, stop } = await loadPlugins(configFile.value, configFile, noted.dependencies)
   t.after(stop)
   const hooks = createHooks(plugins, { timeoutMs: 5_000, log: noted.log, onPluginError: () => undefined })
-  return { ...noted, folder, hooks, reload, stop }
+  return { ...noted, folder, hooks, reload, preview, stop }
 }
 
 export function notes(folder: string) {

@@ -170,6 +170,26 @@ test(
   },
 )
 
+test('auth-file: who is on the way in when the password changes has proven the old one', deadline, async (t) => {
+  const loaded = await loadUsers(t, `alice: "${aliceHash}"\nbob: "${aliceHash}"\n`)
+  const { hooks, log } = loaded
+  const proofOf = async (username: string) => {
+    const answer = await hooks.authenticate(credentialsOf(username, alicePassword))
+    assert.ok('identity' in answer)
+    return hooks.proofOf(answer.identity)!
+  }
+  const [alice, bob] = [await proofOf('alice'), await proofOf('bob')]
+  const text = `alice: "${otherHash}"\nbob: { password: "${aliceHash}", roles: [night] }\n`
+  await replaceFile(join(loaded.folder, 'users.yaml'), text)
+  await log.until(({ phrase }) => phrase === 'changed file is in use')
+  assert.deepEqual(await hooks.identify(alice, credentialsOf('alice')), {
+    deny: 'auth-file: the user has another password now',
+  })
+  const still = await hooks.identify(bob, credentialsOf('bob'))
+  assert.ok('identity' in still)
+  assert.deepEqual(still.identity.roles, ['night'])
+})
+
 test(
   'auth-file: a fresh install makes an admin, tells the password once and keeps only the hash',
   deadline,

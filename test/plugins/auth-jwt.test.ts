@@ -176,10 +176,18 @@ test('auth-jwt: what is no token is left to the next plugin', { timeout }, async
     'oriole.yaml': `plugins:\n  - auth-jwt: { keys: keys.json, ${must} }\n  - auth-anonymous\n`,
     'keys.json': JSON.stringify(jwks()),
   })
-  for (const password of ['a word', 'correct horse. battery. staple!', undefined]) {
+  for (const password of ['a word', 'correct horse. battery. staple!', 'correct.horse.staple', undefined]) {
     assert.equal(because(await hooks.authenticate(credentialsOf('bob', password))), 'bob')
   }
-  assert.match(because(await hooks.authenticate(credentialsOf('bob', 'eyJhbGciOiJub25lIn0.e30.'))), /^auth-jwt: /)
+  // Headers with spaces before and after the brace, and what begins as one.
+  for (const token of [
+    'eyJhbGciOiJub25lIn0.e30.',
+    'IHsgImFsZyI6Im5vbmUifQ.e30.',
+    'eyAiYWxnIjoibm9uZSJ9.e30.',
+    'eyJ!.x',
+  ]) {
+    assert.match(because(await hooks.authenticate(credentialsOf('bob', token))), /^auth-jwt: /, token)
+  }
 })
 
 test('auth-jwt: rules in the token hold for this login, for as long as it is there', { timeout }, async (t) => {

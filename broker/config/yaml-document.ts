@@ -259,7 +259,10 @@ function restore(text: string): string {
 
 /** Behind a colon the library shows what it did not expect, which may be a secret. */
 function withoutValue(message: string): string {
-  return message.replace(/^((?:Unexpected|Block scalar header) [^:]*): .*$|^(Invalid escape sequence) .*$/, '$1$2')
+  return message.replace(
+    /^(Not a YAML token|(?:Unexpected|Block scalar header) [^:]*): .*$|^(Invalid escape sequence) .*$/,
+    '$1$2',
+  )
 }
 
 function oneLine(message: string): string {

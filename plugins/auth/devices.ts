@@ -89,7 +89,8 @@ function readAny(line: string): ReadLine {
   const usage = 'is no line such as `pump-7: { password: "token$…", groups: [pumps] }`; `oriole device add` writes them'
   let value: unknown
   try {
-    value = parse(line)
+    // What the library warns of it would print, with the line.
+    value = parse(line, { logLevel: 'error' })
   } catch {
     // What YAML says of a part of a file would name the wrong place.
     return { wrong: usage }

@@ -12,8 +12,10 @@ interface KnownRights {
   readonly rights: Rights
 }
 
-/** Rights take some kilobytes and microseconds: those of a client that has not asked for so long are made anew. */
+/** Rights take some kilobytes and microseconds: those of a publisher that has not asked for so long are made anew. */
 const forgetAfterMs = 30_000
+/** A client asks for its filters one after the other, and then for none: so many clients may do it at once. */
+const askingMax = 64
 
 export default definePlugin({
   name: 'acl-file',
@@ -27,12 +29,15 @@ export default definePlugin({
 
   setup(broker, _config, { rules }) {
     let book = bookOfFile(rules)
-    /** Of those who asked lately, and of those who asked before. */
+    /** Of those who published lately, and of those who did before. */
     let known = new WeakMap<ClientInfo, KnownRights>()
     let before = known
+    /** Of those who subscribed last. */
+    const asking = new Map<ClientInfo, KnownRights>()
     const forget = () => {
       known = new WeakMap()
       before = known
+      asking.clear()
     }
     const forgetting = setInterval(() => {
       before = known
@@ -68,22 +73,39 @@ export default definePlugin({
       void broker.rightsChanged()
     })
 
-    function rightsOf(client: ClientInfo): Rights {
+    function rightsToPublish(client: ClientInfo): Rights {
       const remembered = known.get(client)
       // Who proves again who it is may come back with other groups.
       if (remembered?.identity === client.identity) return remembered.rights
-      const older = before.get(client)
-      const kept =
-        older?.identity === client.identity
-          ? older
-          : { identity: client.identity, rights: book.rightsOf(client, Date.now()) }
+      const kept = found(client) ?? made(client)
       known.set(client, kept)
       return kept.rights
     }
 
+    function rightsToSubscribe(client: ClientInfo): Rights {
+      const remembered = found(client)
+      if (remembered !== undefined) return remembered.rights
+      const kept = made(client)
+      if (asking.size >= askingMax) asking.clear()
+      asking.set(client, kept)
+      return kept.rights
+    }
+
+    function found(client: ClientInfo): KnownRights | undefined {
+      for (const place of [asking, known, before]) {
+        const kept = place.get(client)
+        if (kept?.identity === client.identity) return kept
+      }
+      return undefined
+    }
+
+    function made(client: ClientInfo): KnownRights {
+      return { identity: client.identity, rights: book.rightsOf(client, Date.now()) }
+    }
+
     return {
-      authorizePublish: (client, { topic, qos, retain }) => rightsOf(client).publish(topic, qos, retain),
-      authorizeSubscribe: (client, { filter, qos }) => rightsOf(client).subscribe(filter, qos),
+      authorizePublish: (client, { topic, qos, retain }) => rightsToPublish(client).publish(topic, qos, retain),
+      authorizeSubscribe: (client, { filter, qos }) => rightsToSubscribe(client).subscribe(filter, qos),
     }
   },
 })

@@ -10,6 +10,8 @@ import { mosquitto, oriole } from './sides.ts'
 /** Connected first, so that what a process needs for any load at all is not counted. */
 const first = 1_000
 const idle = 5_000
+/** And works for a while: the memory that any work takes into use, V8's young generation most of all, is not counted either. */
+const work = ['--mode', 'pair', '--publishers', '50', '--qos', '0', '--seconds', '3']
 const hold = ['--inbox', '--filters', '2', '--keepalive', '600']
 const logins = ['--mode', 'connect', '--subscribers', '50', '--user', 'user', '--users', '50']
 
@@ -45,6 +47,7 @@ function idleSide(name: string, start: StartBroker, look: (broker: RunningBroker
     async measure(bench, scope) {
       const broker = await start(bench, scope)
       await bench.generator.hold(scope, broker, [...hold, '--subscribers', String(first)])
+      await bench.generator.load(scope, broker, work)
       const before = await look(broker)
       await bench.generator.hold(scope, broker, [...hold, '--subscribers', String(idle)])
       const after = await look(broker)

@@ -3,6 +3,7 @@ import type { ClientInfo, Decision, SubscribeDecision } from '../../broker/plugi
 import { witnesses } from './covering.ts'
 import { MatchTree, overlaps } from './filters.ts'
 import {
+  type Action,
   appliesTo,
   type Effect,
   type Grant,
@@ -27,24 +28,24 @@ export const brokerOnly: Decision = Object.freeze({
   because: 'acl-file: only the broker publishes to $SYS',
 })
 
+/** By the effect of the rule. */
+type Trees = Readonly<Record<Effect, MatchTree<Grant>>>
+
+/** Trees are made when they are asked: most clients only publish, or have subscribed and ask no more. */
 export class ClientRights implements Rights {
+  readonly #client: ClientInfo
+  /** Those that hold for it now. */
+  readonly #rules: readonly Rule[]
   readonly #noRule: Decision
-  readonly #publish = { allow: new MatchTree<Grant>(), deny: new MatchTree<Grant>() }
-  readonly #subscribe = { allow: new MatchTree<Grant>(), deny: new MatchTree<Grant>() }
-  readonly #denied: Grant[] = []
+  #publish: Trees | undefined = undefined
+  #subscribe: (Trees & { readonly denied: readonly Grant[] }) | undefined = undefined
   /** For each topic the answers by QoS and retain flag, so that a busy publisher costs one lookup. */
   #remembered: Map<string, (Decision | undefined)[]> | undefined = undefined
 
   constructor(client: ClientInfo, rules: readonly Rule[], noRule: Decision, atMs: number) {
+    this.#client = client
     this.#noRule = noRule
-    for (const rule of rules) {
-      if (!holds(rule, client, atMs)) continue
-      for (const grant of grantsOf(rule, 'publish', client)) this.#publish[rule.effect].add(grant.filter, grant)
-      for (const grant of grantsOf(rule, 'subscribe', client)) {
-        this.#subscribe[rule.effect].add(grant.filter, grant)
-        if (rule.effect === 'deny') this.#denied.push(grant)
-      }
-    }
+    this.#rules = rules.filter((rule) => holds(rule, client, atMs))
   }
 
   publish(topic: string, qos: QoS, retain: boolean): Decision {
@@ -71,8 +72,10 @@ export class ClientRights implements Rights {
 
   /** The grant that decides: of the denies that fit the first, else of the allows. */
   publishDecider(topic: string, qos: QoS, retain: boolean): Grant | undefined {
+    this.#publish ??= this.#trees('publish')
+    const trees = this.#publish
     const first = (effect: Effect): Grant | undefined =>
-      earliest(this.#publish[effect].match(topic).filter(({ rule }) => appliesTo(rule, qos, retain)))
+      earliest(trees[effect].match(topic).filter(({ rule }) => appliesTo(rule, qos, retain)))
     return first('deny') ?? first('allow')
   }
 
@@ -92,7 +95,8 @@ export class ClientRights implements Rights {
    * the denied ones do. What a deny names of a granted filter is withheld.
    */
   subscribeRuling(filter: string, qos: QoS): SubscribeRuling {
-    const { allow, deny } = this.#subscribe
+    this.#subscribe ??= { ...this.#trees('subscribe'), denied: [...this.#grants('subscribe', 'deny')] }
+    const { allow, deny, denied } = this.#subscribe
     const topics = witnesses(filter, Math.max(allow.depth, deny.depth))
     let ceiling = -1
     let refusing: Grant | undefined
@@ -106,8 +110,20 @@ export class ClientRights implements Rights {
     const reached = Math.min(...allows.map((grants) => Math.max(-1, ...grants.map(highestQos))))
     if (reached < 0) return { kind: 'none' }
     const maxQos = Math.min(ceiling, reached) as QoS
-    const withheld = this.#denied.filter((grant) => lowestQos(grant) <= maxQos && overlaps(grant.filter, filter))
+    const withheld = denied.filter((grant) => lowestQos(grant) <= maxQos && overlaps(grant.filter, filter))
     return { kind: 'allowed', by: deciders(allows), maxQos, withheld }
+  }
+
+  #trees(action: Action): Trees {
+    const trees = { allow: new MatchTree<Grant>(), deny: new MatchTree<Grant>() }
+    for (const effect of ['allow', 'deny'] as const) {
+      for (const grant of this.#grants(action, effect)) trees[effect].add(grant.filter, grant)
+    }
+    return trees
+  }
+
+  *#grants(action: Action, effect: Effect): IterableIterator<Grant> {
+    for (const rule of this.#rules) if (rule.effect === effect) yield* grantsOf(rule, action, this.#client)
   }
 }
 

@@ -163,7 +163,10 @@ export class Sessions {
     })
     this.#keep(session)
     if (session.persistent) {
-      this.#house.store.putSession(session.record)
+      const { store } = this.#house
+      // In the batch of the session: after a crash it is not given what was kept for the one before it of this name.
+      store.putCursor(session.clientId, { position: store.lastSequence, done: [], inflight: [] })
+      store.putSession(session.record)
       this.#cluster?.replicas.opened(session.clientId)
       this.#limitUser(session)
     }

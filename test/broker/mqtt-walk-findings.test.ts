@@ -209,3 +209,28 @@ test(
     assert.deepEqual(form(resent), form(sent))
   },
 )
+
+test(
+  'session: after a clean start and a crash nothing comes that was kept for the session before it',
+  deadline,
+  async (t) => {
+    const folder = await temporaryFolder(t)
+    const broker = await startBroker(t, storedConfig(folder), folder)
+    const reader = await connectRaw(t, broker.port(), kept('reader'))
+    await reader.subscribe('$share/g/a', { qos: 1 })
+    const publisher = await connectRaw(t, broker.port())
+    await publisher.publishAcknowledged('a', 'for one member')
+    reader.acknowledge(await reader.expect('publish'))
+    await reader.leave()
+    const other = await connectRaw(t, broker.port(), kept('other'))
+    await other.subscribe('$share/g/a', { qos: 1 })
+    await connectRaw(t, broker.port(), { ...kept('reader'), clean: true })
+    const crashed = await temporaryFolder(t)
+    await snapshot(join(folder, 'data'), join(crashed, 'data'))
+    const again = await startBroker(t, storedConfig(crashed), crashed)
+    const back = await connectRaw(t, again.port(), { ...kept('other'), clean: false })
+    await connectRaw(t, again.port(), { ...kept('reader'), clean: false })
+    await (await connectRaw(t, again.port())).publishAcknowledged('a', 'new')
+    assert.deepEqual(await back.texts(1), ['new'])
+  },
+)

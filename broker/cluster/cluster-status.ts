@@ -30,7 +30,7 @@ export interface ClusterOperations {
 export interface ReplicaCounts {
   /** Everything of them lies on another node, too. */
   readonly complete: number
-  /** Their shadows are being built, or have no node to lie on. */
+  /** Their shadows are being built, or the node that holds them is away. */
   readonly missing: number
 }
 

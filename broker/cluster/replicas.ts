@@ -194,8 +194,11 @@ export class Replicas implements Replication {
   }
 
   counts(): ReplicaCounts {
+    const live = new Set(this.#started?.meeting.live().map(({ node }) => node))
     let complete = 0
-    for (const { isComplete } of this.#replicas.values()) if (isComplete) complete += 1
+    for (const { isComplete, isStale, node } of this.#replicas.values()) {
+      if (isComplete && !isStale && live.has(node)) complete += 1
+    }
     return { complete, missing: this.#replicas.size - complete }
   }
 

@@ -9,6 +9,8 @@ import { checkAll } from '../../broker/check.ts'
 import { clusterSchema, redisSchema } from '../../broker/config/cluster-schema.ts'
 import { loadConfig } from '../../broker/config/load.ts'
 import { formatProblem } from '../../broker/config/problem.ts'
+import { configSchema } from '../../broker/config/schema.ts'
+import { configOfWorker } from '../../broker/workers.ts'
 import { temporaryFolder } from '../helpers/broker.ts'
 import { repository } from '../helpers/repository.ts'
 
@@ -120,4 +122,12 @@ test('Dockerfile: it copies only what is there', { timeout }, async () => {
   for (const [, sources = ''] of text.matchAll(/^COPY (?!--from)(.+) \S+$/gm)) {
     for (const source of sources.split(' ')) await access(join(repository, source))
   }
+})
+
+test('workers: nodes of one machine have no replicas unless the config says so', () => {
+  const of = (cluster: object) => {
+    const config = configSchema.parse({ workers: 2, cluster: { key, ...cluster } })
+    return configOfWorker(config, 1).cluster?.replicas
+  }
+  assert.deepEqual([of({}), of({ replicas: 1 }), of({ replicas: 0 })], [0, 1, 0])
 })

@@ -34,7 +34,6 @@ persistence false
 max_inflight_messages 100
 max_queued_messages 0
 max_queued_bytes 0
-log_type error
 `
 }
 

@@ -54,7 +54,9 @@ export class Judge {
       this.#finish(session, same)
     }
     const own = this.#find(session, got) ?? this.#findSwapped(session, got)
-    const owed = own?.required ? own : (this.#findShared(session, got, own !== undefined) ?? own)
+    // One that would come too early may be another: empty messages are all alike.
+    const isOwn = own?.required === true && this.#earlier(session, own, got) === undefined
+    const owed = isOwn ? own : (this.#findShared(session, got, own !== undefined) ?? own)
     if (owed === undefined) return this.#unexpected(session, got)
     this.#delivered(session, owed, got)
   }

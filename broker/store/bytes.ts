@@ -1,5 +1,4 @@
 // Reading and writing the bytes of a record; a record that ends too early is damaged.
-import * as zlib from 'node:zlib'
 
 /** A record that is not what was written. */
 export class DamagedRecord extends Error {
@@ -151,40 +150,4 @@ export class ByteReader {
     this.#at = start + length
     return start
   }
-}
-
-/** CRC-32 as in zlib; the table is for Node before 20.15, which has no `zlib.crc32`. */
-export const crc32: (data: Uint8Array, value?: number) => number =
-  typeof zlib.crc32 === 'function' ? zlib.crc32 : crc32ByTable
-
-const table = new Uint32Array(256).map((_, index) => {
-  let value = index
-  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1
-  return value
-})
-
-export function crc32ByTable(data: Uint8Array, value = 0, start = 0): number {
-  let crc = ~value
-  for (let at = start; at < data.length; at += 1) crc = table[(crc ^ data[at]!) & 0xff]! ^ (crc >>> 8)
-  return ~crc >>> 0
-}
-
-/** Of fewer bytes the table is faster than a view of them and a call of zlib. */
-const callPaysFromBytes = 200
-
-/** CRC-32 of what lies at `start` and behind it. */
-export function crc32From(data: Uint8Array, start: number, value: number): number {
-  if (data.length - start < callPaysFromBytes) return crc32ByTable(data, value, start)
-  return crc32(data.subarray(start), value)
-}
-
-/** CRC-32 of the bytes of a text in UTF-8. */
-export function crc32OfText(text: string): number {
-  let crc = ~0
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at)
-    if (code > 0x7f) return crc32(Buffer.from(text))
-    crc = table[(crc ^ code) & 0xff]! ^ (crc >>> 8)
-  }
-  return ~crc >>> 0
 }

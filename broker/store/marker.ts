@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OrioleError } from '../errors.ts'
-import { crc32 } from './bytes.ts'
+import { crc32 } from './crc32.ts'
 import { damaged } from './database.ts'
 
 export const markerName = 'oriole-store.json'

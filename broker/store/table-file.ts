@@ -1,6 +1,6 @@
 // Reads a table file of LevelDB (doc/table_format.md there) block by block with its checksums: LevelDB itself does not.
 import { ByteReader, DamagedRecord } from './bytes.ts'
-import { crcStart, crcStep, maskedCrc, maskedEnd } from './crc32c.ts'
+import { crcStart, crcStep, maskedCrc, maskedEnd, mendBit } from './crc32c.ts'
 import { decompress } from './snappy.ts'
 
 const footerBytes = 48
@@ -11,7 +11,7 @@ const plainKind = 0
 const snappyKind = 1
 
 export interface Block {
-  /** As in the file, perhaps compressed. */
+  /** As in the file, perhaps compressed; a wrong bit that the checksum told is put right. */
   readonly bytes: Buffer
   readonly isCompressed: boolean
   readonly isSound: boolean
@@ -75,8 +75,14 @@ function blockAt(file: Buffer, handle: Handle): Block {
     return { ...block, isSound: true }
   } catch (error) {
     if (!(error instanceof DamagedRecord)) throw error
-    return { ...block, isSound: false }
+    const mended = end + trailerBytes > file.length ? undefined : mendedBlock(file, handle.offset, end)
+    return mended ?? { ...block, isSound: false }
   }
+}
+
+function mendedBlock(file: Buffer, offset: number, end: number): Block | undefined {
+  const mended = mendBit(file.subarray(offset, end + 1), file.readUInt32LE(end + 1))
+  return mended && { bytes: mended.subarray(0, -1), isCompressed: mended.at(-1) !== plainKind, isSound: true }
 }
 
 /** The places of other blocks: the values of an index block. Throws DamagedRecord. */

@@ -261,15 +261,21 @@ export class Judge {
     return owed
   }
 
-  /** What another client, or this one, got before may have come by another group that owed the same. */
+  /** What another client, or this one, got before may have come by another group, or otherwise, if that owed the same. */
   #findSwappedGroup(session: ModelSession, got: Got): SharedOwed | undefined {
     for (const { session: before, owed, got: gotBefore } of this.#taken) {
       const { shared } = owed
       if (shared === undefined || before.connection === undefined || !mayBeFor(session, shared, got)) continue
       const other = this.#model.shared.find((waiting) => mayBeFor(before, waiting, gotBefore))
-      if (other === undefined) continue
-      this.#take(other)
-      Object.assign(owed, { shared: other, filter: other.group })
+      if (other !== undefined) {
+        this.#take(other)
+        Object.assign(owed, { shared: other, filter: other.group })
+        return shared
+      }
+      const own = this.#find(before, gotBefore)
+      if (own === undefined) continue
+      before.owed = before.owed.filter((waiting) => waiting !== own)
+      Object.assign(owed, claimOf(own, owed.options))
       return shared
     }
     return undefined

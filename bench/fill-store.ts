@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Message } from '../broker/message.ts'
 import { createLevelStore } from '../broker/store/level.ts'
-import type { Store } from '../broker/store/store.ts'
+import { committed, type Store } from '../broker/store/store.ts'
 
 export interface Fill {
   /** Offline persistent sessions; each has two filters with QoS 1. */
@@ -57,9 +57,9 @@ async function addSessions(store: Store, { sessions = 0, filtersOf = usualFilter
       })
     }
     store.putCursor(clientId, { position: 0, done: [], inflight: [] })
-    if (n % 5_000 === 4_999) await committed(store)
+    if (n % 5_000 === 4_999) await written(store)
   }
-  await committed(store)
+  await written(store)
 }
 
 async function addRetained(store: Store, fill: Fill): Promise<void> {
@@ -67,9 +67,9 @@ async function addRetained(store: Store, fill: Fill): Promise<void> {
   const payload = Buffer.alloc(retainedPayloadBytes, 'r')
   for (let n = 0; n < retained; n += 1) {
     store.putRetained(retainedMessage(retainedTopicOf(n), payload, n))
-    if (n % 5_000 === 4_999) await committed(store)
+    if (n % 5_000 === 4_999) await written(store)
   }
-  await committed(store)
+  await written(store)
 }
 
 function usualFilters(n: number): readonly string[] {
@@ -94,9 +94,7 @@ function retainedMessage(topic: string, payload: Buffer, n: number): Message {
   }
 }
 
-async function committed(store: Store): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    store.commit((error) => (error === undefined ? resolve() : reject(error)))
-  })
+async function written(store: Store): Promise<void> {
+  await committed(store)
   await nextTurn()
 }

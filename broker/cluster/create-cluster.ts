@@ -4,7 +4,7 @@ import type { Bans } from '../bans.ts'
 import type { ClusterConfig } from '../config/schema.ts'
 import type { Counts } from '../metrics/counts.ts'
 import type { PluginLog } from '../plugin.ts'
-import { type Recovered, type Store, storeIdMark } from '../store/store.ts'
+import { committed, type Recovered, type Store, storeIdMark } from '../store/store.ts'
 import type { Cluster } from './cluster.ts'
 import { KnownNodes } from './known-nodes.ts'
 import { Operations } from './operations.ts'
@@ -52,7 +52,8 @@ export function createCluster(parts: ClusterParts): Cluster {
     wills,
     bans,
     async start(house) {
-      await isStored(store)
+      // A node that comes back under its name has the store id of before.
+      await committed(store)
       meeting = await createMeeting({
         node,
         storeId,
@@ -89,13 +90,6 @@ export function createCluster(parts: ClusterParts): Cluster {
       await meeting?.close()
     },
   }
-}
-
-/** What was put until now is as durable as it is to be: a node that comes back under its name has the store id of before. */
-function isStored(store: Store): Promise<void> {
-  return new Promise((resolve, reject) => {
-    store.commit((error) => (error === undefined ? resolve() : reject(error)))
-  })
 }
 
 /** Made at the first start. A crash before it is written makes another one, and nobody has anything of the first. */

@@ -4,7 +4,7 @@
 // fell off an outbox for it. Until a node with all of them was asked, or every node, it asks each one that joins.
 import { errorText } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
-import type { Recovered, RetainedWord, Store } from '../store/store.ts'
+import { committed, type Recovered, type RetainedWord, type Store } from '../store/store.ts'
 import type { Meeting, Member } from './meeting.ts'
 import { messageFromBytes, messageToBytes } from './message-bytes.ts'
 import type { RedisRouting } from './redis-routing.ts'
@@ -171,7 +171,7 @@ export class RetainedCatchUp {
         if (applyWord(store, { topic: message.topic, stamp, message }, meeting.self.storeId)) taken += 1
       }
       at += Math.max(1, page.done)
-      await this.#committed()
+      await committed(this.#parts.store)
     }
     return taken
   }
@@ -221,11 +221,5 @@ export class RetainedCatchUp {
       bytes += text.length
     }
     return { messages, done }
-  }
-
-  #committed(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#parts.store.commit((error) => (error === undefined ? resolve() : reject(error)))
-    })
   }
 }

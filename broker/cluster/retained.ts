@@ -1,6 +1,6 @@
 // Retained messages of other nodes: the last writer wins, on every node the same one, in whatever order they come.
 import type { Message } from '../message.ts'
-import type { RetainedStamp, RetainedWord, Store } from '../store/store.ts'
+import { committed, type RetainedStamp, type RetainedWord, type Store } from '../store/store.ts'
 
 const nothing = Buffer.alloc(0)
 
@@ -11,9 +11,7 @@ export function applyRetained(store: Store, message: Message, ownStoreId: number
   store.putRetained(message)
   // With QoS 1 and 2 the delivery waits for the same commit.
   if (message.qos > 0) return undefined
-  return new Promise((resolve, reject) => {
-    store.commit((error) => (error === undefined ? resolve() : reject(error)))
-  })
+  return committed(store)
 }
 
 /** The same for what a node gives of what it has: nobody here is told of it. True: it was new. */

@@ -2,6 +2,7 @@
 // nobody needs.
 import { errorText } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
+import { committed } from '../store/store.ts'
 import type { ClusterHouse } from './cluster.ts'
 import type { Meeting, Member } from './meeting.ts'
 import type { Ownership } from './ownership.ts'
@@ -69,7 +70,7 @@ export class ShadowKeeper {
     }
     const isSettled = (await routing.settled()) ?? meeting.isUp
     if (isSettled) for (const { id, isWhole } of items) if (isWhole) shadows.complete(id)
-    await this.#committed()
+    await committed(this.#parts.house.store)
     const outcomes = items.map(({ id }) => {
       const shadow = shadows.get(id)
       return shadow === undefined ? 'gone' : shadow.isComplete ? 'complete' : 'collecting'
@@ -101,13 +102,8 @@ export class ShadowKeeper {
     for (const [clientId, epoch] of before) {
       for (const { id, name } of [...shadows.of(clientId)]) if (name.epoch < epoch) shadows.drop(id)
     }
-    await this.#committed()
+    await committed(this.#parts.house.store)
     return null
-  }
-
-  #committed(): Promise<void> {
-    const { store } = this.#parts.house
-    return new Promise((resolve, reject) => store.commit((error) => (error === undefined ? resolve() : reject(error))))
   }
 
   /** While its owner is there the owner says when a session ends. */

@@ -3,7 +3,7 @@
 import { errorText } from '../errors.ts'
 import type { Message } from '../message.ts'
 import type { PluginLog } from '../plugin.ts'
-import type { Store } from '../store/store.ts'
+import { committed, type Store } from '../store/store.ts'
 import { nodeStream, type RemoteRoute } from './cluster.ts'
 
 /** No node is called so. */
@@ -86,9 +86,7 @@ export class Undecided {
     }
     store.putMark(mark, last)
     const appended = store.lastSequence
-    await new Promise<void>((resolve, reject) => {
-      store.commit((error) => (error === undefined ? resolve() : reject(error)))
-    })
+    await committed(store)
     this.#position = last
     store.trim(stream, last)
     this.#parts.decided(appended, [...nodes])

@@ -1,7 +1,7 @@
 // Where the other nodes are in their logs: when all have said so, this node has everything from them up to there.
 import { errorText } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
-import type { Store } from '../store/store.ts'
+import { committed, type Store } from '../store/store.ts'
 import type { Meeting, Member } from './meeting.ts'
 import type { RedisRouting } from './redis-routing.ts'
 
@@ -113,9 +113,7 @@ export class Where {
   async #answer(from: Member, number: number): Promise<Answer> {
     const { store, routing, log } = this.#parts
     const sequence = store.lastSequence
-    await new Promise<void>((resolve, reject) => {
-      store.commit((error) => (error === undefined ? resolve() : reject(error)))
-    })
+    await committed(store)
     const comes = !routing.isIdle(from.node)
     if (comes) {
       routing.send(from.node, kind, Buffer.from(String(number))).catch((error: unknown) => {

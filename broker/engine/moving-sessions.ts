@@ -16,7 +16,7 @@ import type { DeliveryHouse } from '../delivery/house.ts'
 import type { Session } from '../delivery/session.ts'
 import { readCopies, readUnread } from '../delivery/unread.ts'
 import type { Message } from '../message.ts'
-import { arrivalStream, isArrival, type Store } from '../store/store.ts'
+import { arrivalStream, committed, isArrival, type Store } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Sessions } from './sessions.ts'
 import type { Shadows } from './shadows.ts'
@@ -123,7 +123,7 @@ export class MovingSessions implements SessionHouse {
       if (session.ended || session.isLeaving) return last
       for (const message of messages) last = this.#store.append(message, streams)
       if (isLast) last = this.#store.append(endMessage(id, storeId), streams)
-      await this.#committed()
+      await committed(this.#store)
     }
     return last
   }
@@ -173,7 +173,7 @@ export class MovingSessions implements SessionHouse {
       if (isLast) last = this.#store.append(endMessage(clientId, storeId), streams)
       if (isLast && !keeps) sessions.forget(session, 'moved')
       else session.outbox.leaveBehind(upTo)
-      await this.#committed()
+      await committed(this.#store)
     }
     return last
   }
@@ -184,18 +184,18 @@ export class MovingSessions implements SessionHouse {
     const via = message.via ?? ''
     const ended = arrivedClientId(via)
     if (ended !== undefined && isShadowId(ended)) shadows.complete(ended)
-    if (ended !== undefined) return this.#committed().then(() => moves?.arrived(ended))
+    if (ended !== undefined) return committed(this.#store).then(() => moves?.arrived(ended))
     const handed = parseHandedOver(via)
     if (handed === undefined) return Promise.resolve()
     const { clientId } = handed
     if (isShadowId(clientId)) {
       shadows.take(clientId, message)
-      return this.#committed()
+      return committed(this.#store)
     }
     const session = sessions.get(clientId)
     const sequence = this.#store.append(message, [arrivalStream(clientId)])
     if (session !== undefined) noteInFlight(session, handed, sequence)
-    return this.#committed().then(() => {
+    return committed(this.#store).then(() => {
       dispatcher.fedSequence = Math.max(dispatcher.fedSequence, sequence)
       const now = sessions.get(clientId)
       if (session === undefined || now !== session) moves?.strayed(clientId)
@@ -222,7 +222,7 @@ export class MovingSessions implements SessionHouse {
         else void this.take(message).catch(ignore)
       }
       this.#store.trim(stream, read.through)
-      await this.#committed()
+      await committed(this.#store)
       if (read.end) return last
       after = read.through
     }
@@ -230,12 +230,6 @@ export class MovingSessions implements SessionHouse {
 
   drop(clientId: string): void {
     this.#store.trim(arrivalStream(clientId), this.#store.lastSequence)
-  }
-
-  #committed(): Promise<void> {
-    return new Promise((resolve, reject) =>
-      this.#store.commit((error) => (error === undefined ? resolve() : reject(error))),
-    )
   }
 }
 

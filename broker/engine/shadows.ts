@@ -12,6 +12,7 @@ import type { Router } from '../router/router.ts'
 import {
   arrivalStream,
   type Cursor,
+  committed,
   type Entry,
   type InflightRecord,
   type RecoveredSession,
@@ -200,9 +201,7 @@ export class Shadows implements ShadowHouse {
         const via = handedOverVia({ ...handed, clientId: name.clientId })
         last = this.#store.append({ ...message, via }, [arrivalStream(name.clientId)])
       }
-      await new Promise<void>((resolve, reject) =>
-        this.#store.commit((error) => (error === undefined ? resolve() : reject(error))),
-      )
+      await committed(this.#store)
       this.#dispatcher.fedSequence = Math.max(this.#dispatcher.fedSequence, last)
       if (read.end) return last
       after = read.through

@@ -32,8 +32,8 @@ export function crc32ByTable(data: Uint8Array, start: number, value: number): nu
   return ~crc >>> 0
 }
 
-/** Of fewer bytes the tables are faster than a view of them and a call of zlib. */
-const callPaysFromBytes = 400
+/** Of fewer bytes the tables are faster than a view of them and a call of zlib: 65 ns for 60 bytes instead of 248. */
+const callPaysFromBytes = 250
 
 /** The same, in the faster way. */
 export function crc32From(data: Uint8Array, start: number, value: number): number {

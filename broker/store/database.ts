@@ -148,6 +148,7 @@ export class Database {
 
   async *#steps<K>({ gte, lt }: KeyRange, keyEncoding: 'buffer' | 'utf8'): AsyncGenerator<[key: K, value: Buffer][]> {
     await this.#opened
+    // Bytes are taken as they are, whatever the encoding.
     const limits = { gte: gte as K, lt: lt as K, highWaterMarkBytes: stepBytes }
     const iterator = this.#level.iterator<K, Buffer>({ ...limits, keyEncoding })
     try {

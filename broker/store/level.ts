@@ -35,7 +35,7 @@ import type {
   SubscriptionRecord,
   WillRecord,
 } from './store.ts'
-import { arrivalStream, privateStream } from './store.ts'
+import { arrivalStream, committed, privateStream } from './store.ts'
 import { entryOverheadBytes, Streams } from './streams.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -174,9 +174,7 @@ class LevelStore implements DiskStore {
   /** Cursors are written first, so that as little as can be is delivered twice after a restore. */
   async backup(newPath: string, signal: AbortSignal): Promise<Backup> {
     this.#background.checkpointNow()
-    await new Promise<void>((resolve, reject) =>
-      this.commit((error) => (error === undefined ? resolve() : reject(error))),
-    )
+    await committed(this)
     return backup(this.#opened(), this.#options.path, newPath, signal)
   }
 

@@ -266,6 +266,13 @@ export interface Recovered {
   readonly marks: ReadonlyMap<string, number>
 }
 
+/** Resolves when everything that was put until now is as durable as it is to be; rejects when it could not be written. */
+export function committed(store: Pick<Store, 'commit'>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    store.commit((error) => (error === undefined ? resolve() : reject(error)))
+  })
+}
+
 /** The private stream of one session: messages that belong to it alone. */
 export function privateStream(clientId: string): string {
   return `\u0000${clientId}`

@@ -16,6 +16,8 @@ import type {
   WillRecord,
 } from '../../broker/store/store.ts'
 
+export { committed } from '../../broker/store/store.ts'
+
 /** The bounds that the suite of the contract counts on. */
 export const testLimits: StoreLimits = {
   queueMessages: 10,
@@ -67,13 +69,6 @@ export function willOf(message: Message, more: Partial<WillRecord> = {}): WillRe
   const identity = { username: message.username, groups: ['g'], roles: [], attributes: { a: 'b' } }
   const left = { provenBy: 'auth-file', address: '127.0.0.1', listener: 'tcp' }
   return { message, identity, ...left, delayS: 0, firesAt: undefined, ...more }
-}
-
-/** Rejects with the error that the store reports. */
-export function committed(store: Store): Promise<void> {
-  return new Promise((resolve, reject) => {
-    store.commit((error) => (error === undefined ? resolve() : reject(error)))
-  })
 }
 
 export interface WholeRead {

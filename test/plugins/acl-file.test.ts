@@ -1,9 +1,10 @@
 // acl-file: rules from a real file, asked through the hook runner.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { ClientInfo, Decision, SubscribeDecision } from '../../broker/plugin.ts'
-import { clientOf, load } from '../helpers/plugins.ts'
+import { clientOf, load, replaceFile } from '../helpers/plugins.ts'
 
 const deadline = { timeout: 30_000 }
 
@@ -330,3 +331,25 @@ test('acl-file: a login with rules that are none may do nothing', deadline, asyn
   assert.equal(publish(clientOf('sensor'), 'a').allow, true)
   assert.equal(publish(clientOf('sensor', { rules: [{ alow: {} }] }), 'a').allow, false)
 })
+
+test(
+  'acl-file: rules that were changed hold for who asked before, with nothing remembered of the old ones',
+  deadline,
+  async (t) => {
+    const { hooks, folder, reload } = await load(t, {
+      'oriole.yaml': 'plugins:\n  - acl-file: { rules: acl.yaml }\n',
+      'acl.yaml': '- allow: { publish: ["a"], subscribe: ["a"] }\n',
+    })
+    const may = async (client: ClientInfo) => [
+      (await hooks.authorizePublish(client, { topic: 'a', qos: 1, retain: false, will: false })).allow,
+      (await hooks.authorizeSubscribe(client, { filter: 'a', qos: 1, share: undefined })).allow,
+    ]
+    // One that only subscribed, one that published, and one that did both.
+    assert.equal((await hooks.authorizeSubscribe(alice, { filter: 'a', qos: 1, share: undefined })).allow, true)
+    await hooks.authorizePublish(mallory, { topic: 'a', qos: 1, retain: false, will: false })
+    assert.deepEqual(await may(bob), [true, true])
+    await replaceFile(join(folder, 'acl.yaml'), '- allow: { publish: ["b"], subscribe: ["b"] }\n')
+    assert.deepEqual((await reload()).problems, [])
+    for (const client of [alice, bob, mallory]) assert.deepEqual(await may(client), [false, false], client.id)
+  },
+)

@@ -16,7 +16,12 @@ export class RedisScript {
       return await redis.evalsha(this.#hash, keys.length, ...keys, ...values)
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return redis.eval(this.#text, keys.length, ...keys, ...values)
+      return this.runInOrder(redis, keys, values)
     }
+  }
+
+  /** With its text each time: what is sent after it is obeyed after it, also by a Redis that does not know it yet. */
+  runInOrder(redis: Redis, keys: readonly string[], values: readonly (string | Buffer)[]): Promise<unknown> {
+    return redis.eval(this.#text, keys.length, ...keys, ...values)
   }
 }

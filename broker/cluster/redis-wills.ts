@@ -29,6 +29,7 @@ interface Take {
   readonly resolve: (mayPublish: boolean) => void
 }
 
+/** All writes of one client's will are obeyed in the order in which they were sent: a will that was taken out stays out. */
 export class RedisWills implements ClusterWills {
   readonly #log: PluginLog
   /** Those that lie in Redis, or shall. */
@@ -97,7 +98,7 @@ export class RedisWills implements ClusterWills {
 
   async #takeNow(meeting: Meeting, clientId: string): Promise<boolean> {
     const keys = willKeys(meeting, meeting.self.node)
-    return (await takeScript.run(meeting.redis, keys, [clientId])) === 1
+    return (await takeScript.runInOrder(meeting.redis, keys, [clientId])) === 1
   }
 
   /** First what is to be published, so that a new will of the same client stays. */
@@ -133,7 +134,7 @@ export class RedisWills implements ClusterWills {
 
   #keep(meeting: Meeting, clientId: string, will: WillRecord): Promise<unknown> {
     const keys = willKeys(meeting, meeting.self.node)
-    return keepScript.run(meeting.redis, keys, [clientId, this.#sealed(meeting, clientId, will)])
+    return keepScript.runInOrder(meeting.redis, keys, [clientId, this.#sealed(meeting, clientId, will)])
   }
 
   #sealed(meeting: Meeting, clientId: string, will: WillRecord): Buffer {

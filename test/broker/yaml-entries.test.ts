@@ -117,6 +117,21 @@ function pathsOf(value: unknown, path: readonly PropertyKey[] = []): PropertyKey
   ]
 }
 
+test('yaml entries: a long file is read in many turns of the loop', deadline, async () => {
+  const text = Array.from({ length: 20_000 }, (_, n) => `- allow: { users: [user${n}], publish: ["t/${n}/#"] }\n`).join(
+    '',
+  )
+  let turns = 0
+  let next = setImmediate(function turn() {
+    turns += 1
+    next = setImmediate(turn)
+  })
+  const read = await new EntryReader('acl.yaml', rulesSchema, {}).read(text)
+  clearImmediate(next)
+  assert.deepEqual(read?.problems, [])
+  assert.ok(turns >= 5, `${turns} turns`)
+})
+
 test('yaml entries: what stayed the same is the same object in the next version', deadline, async () => {
   const reader = new EntryReader<unknown[]>('acl.yaml', rulesSchema as never, {})
   const before = (await reader.read(rules))!.value!

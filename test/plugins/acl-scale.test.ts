@@ -1,9 +1,11 @@
 // 10,000 users, 2,000 groups and 5,000 rules: how long a start takes, and that a change of one line holds up nobody. Measured
-// in time of the processor, because that of the clock is the other tests' too; on a free core they are the same.
+// in time of the processor, because that of the clock is the other tests' too, and against what the YAML library alone needs for
+// these files, because processors differ. What it prints on a free core is compared with the 2 s and the 20 ms of docs/access.md.
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import { makeToken } from '../../broker/password.ts'
 import { clientOf, load } from '../helpers/plugins.ts'
 
@@ -56,9 +58,13 @@ function watchTurns(): () => number {
 }
 
 test(
-  'acl scale: loaded in less than two seconds, and one changed line is in use before anybody notices',
+  'acl scale: loaded quicker than the YAML library reads, and one changed line is in use before anybody notices',
   deadline,
   async (t) => {
+    const texts = [usersText, groupLines.join('\n'), ruleLines.join('\n')]
+    const parsing = processorMs()
+    for (const text of texts) parse(text)
+    const parsedMs = processorMs() - parsing
     const started = processorMs()
     const { hooks, folder, clients, asked, log } = await load(t, {
       'oriole.yaml': `plugins:
@@ -87,7 +93,7 @@ test(
       await log.until((line) => line.phrase === 'changed file is in use' && !lines.has(line))
       figures.push({ file, heldUpMs: heldUp(), afterMs: performance.now() - from })
     }
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 5; round++) {
       ruleLines[4_999] = `- allow: { groups: [g20], publish: ["g/{group}/new${round}/{user}"] }`
       await change('acl.yaml', `${ruleLines.join('\n')}\n`)
       assert.equal(await may(`g/g20/new${round}/user100`), true)
@@ -96,17 +102,19 @@ test(
       await change('users.yaml', `${usersText}extra${round}: "${hash}"\n`)
     }
     assert.ok(asked.length >= 3)
-    t.diagnostic(`loaded in ${loadedMs.toFixed()} ms of the processor`)
+    t.diagnostic(
+      `loaded in ${loadedMs.toFixed()} ms of the processor; the YAML library alone needs ${parsedMs.toFixed()} ms`,
+    )
     for (const { file, heldUpMs, afterMs } of figures) {
       t.diagnostic(
         `one line of ${file}: in use ${afterMs.toFixed()} ms by the clock after it was written, the loop was held up ${heldUpMs.toFixed(1)} ms at most`,
       )
     }
-    assert.ok(loadedMs < 2_000, `loaded in ${loadedMs} ms`)
-    // The first changes are read by code that is not compiled yet: of three rounds the best counts.
+    assert.ok(loadedMs < parsedMs, `loaded in ${loadedMs} ms, parsed in ${parsedMs} ms`)
+    // The first changes are read by code that is not compiled yet: of five rounds the best counts.
     for (const file of ['acl.yaml', 'groups.yaml', 'users.yaml']) {
       const best = Math.min(...figures.filter((one) => one.file === file).map(({ heldUpMs }) => heldUpMs))
-      assert.ok(best < 25, `${file}: the loop was held up ${best} ms`)
+      assert.ok(best < parsedMs / 80, `${file}: the loop was held up ${best} ms, parsed in ${parsedMs} ms`)
     }
   },
 )

@@ -6,22 +6,28 @@
 import { errorText } from '../errors.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import type { Cursor, InflightRecord } from '../store/store.ts'
-import { type Backlog, firstReadMessages, nextReadMessages, readBacklog } from './backlog.ts'
+import { firstReadMessages, nextReadMessages, readBacklog } from './backlog.ts'
 import type { Delivery } from './delivery.ts'
-import { Gaps } from './gaps.ts'
 import { isFormers } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
 import type { Link } from './link.ts'
+import { Missed } from './missed.ts'
 import { passOnShared } from './pass-on.ts'
 import { Redelivery } from './redelivery.ts'
 import { RetainedWalks } from './retained-walks.ts'
 import { isCovered, letGoOfRevoked } from './revoked.ts'
 import type { Session } from './session.ts'
 import { Waiting } from './waiting.ts'
-import { type Inflight, Window } from './window.ts'
+import { Window } from './window.ts'
 
 /** At most this many messages for each read of the log, or as many as the window takes. */
 const readMessages = 200
+
+/** 0: it needs no packet identifier. */
+interface Numbered {
+  readonly delivery: Delivery
+  readonly packetId: number
+}
 
 export class Outbox {
   readonly window: Window
@@ -48,10 +54,7 @@ export class Outbox {
   #awaited = false
   /** What was handed over is read first: up to here it was. Undefined: it was read to its end. */
   #arrivedUpTo: number | undefined
-  /** What fell off the session's queues and the client was not told. */
-  #gaps: Gaps | undefined
-  /** What was found missing up to here is counted. */
-  #skippedUpTo = 0
+  readonly #missed: Missed
 
   constructor(house: DeliveryHouse, session: Session) {
     this.#house = house
@@ -60,6 +63,7 @@ export class Outbox {
     this.#readUpTo = house.fedSequence
     this.#walks = new RetainedWalks(house, session)
     this.#redelivery = new Redelivery(house, session, this.window)
+    this.#missed = new Missed(house, session)
   }
 
   get link(): Link | undefined {
@@ -126,9 +130,9 @@ export class Outbox {
   /** The connection is gone. What a persistent session did not get is in the log. */
   detach(): void {
     if (this.#link === undefined) return
-    const held = this.#heldAt()
+    const held = this.#missed.heldAt(this.#link)
     this.#link = undefined
-    this.#gaps = undefined
+    this.#missed.forget()
     this.#gated = false
     this.#reading = false
     this.#collecting = false
@@ -146,18 +150,17 @@ export class Outbox {
   offer(delivery: Delivery): void {
     const link = this.#link
     if (link === undefined) return
-    if (delivery.qos === 0) {
+    const isGated = this.#needsGate(delivery)
+    if (delivery.qos === 0 && !isGated) {
       if (link.hasRoom) this.#send(link, delivery, 0)
       else this.#house.countDrop('output_full', delivery, this.#session)
-      // It may be in the log from before the subscription was lowered to QoS 0.
-      this.pass(delivery.outgoing.sequence)
       return
     }
     if (isFormers(this.#session.cuts, delivery.outgoing)) return this.pass(delivery.outgoing.sequence)
     if (this.#behind && !this.#collecting) return
     if (!this.#behind && !this.#waiting && this.#mayAdd(link)) {
-      const packetId = this.window.add(delivery)
-      if (this.#needsGate(delivery)) this.#sendWhenWritten(link, [this.window.get(packetId)!])
+      const packetId = this.#packetIdOf(delivery)
+      if (isGated) this.#sendWhenWritten(link, [{ delivery, packetId }])
       else this.#send(link, delivery, packetId)
       return
     }
@@ -184,7 +187,7 @@ export class Outbox {
     const entry = this.window.remove(packetId, qos)
     if (entry === undefined) return false
     this.#redelivery.forget(entry)
-    this.#gaps?.confirmed(entry)
+    this.#missed.confirmed(entry)
     if (this.#session.persistent) this.#house.markMoved(this.#session)
     if (entry.delivery !== undefined) this.#house.countDelivered(entry.delivery, this.#link)
     this.pump()
@@ -196,7 +199,7 @@ export class Outbox {
     const entry = this.window.release(packetId)
     if (entry === undefined) return false
     this.#redelivery.forget(entry)
-    this.#gaps?.confirmed(entry)
+    this.#missed.confirmed(entry)
     if (entry.delivery !== undefined) this.#house.countDelivered(entry.delivery, this.#link)
     entry.delivery = undefined
     if (this.#session.persistent) this.#house.store.putCursor(this.#session.clientId, this.cursor())
@@ -207,8 +210,8 @@ export class Outbox {
   pump(): void {
     const link = this.#link
     if (link === undefined || this.#gated || this.#isIdle || !this.#sendUnacknowledged(link)) return
-    this.#tellGaps(link)
-    const gated: Inflight[] = []
+    this.#missed.tell(link)
+    const gated: Numbered[] = []
     const mayAdd = (): boolean => this.#mayAdd(link)
     // A write may end the connection, and then nothing here is ours any more.
     while (this.#link === link) {
@@ -218,8 +221,8 @@ export class Outbox {
         this.#giveUp(0, delivery, 'expired')
         continue
       }
-      const packetId = delivery.qos === 0 ? 0 : this.window.add(delivery)
-      if (packetId > 0 && (gated.length > 0 || this.#needsGate(delivery))) gated.push(this.window.get(packetId)!)
+      const packetId = this.#packetIdOf(delivery)
+      if (gated.length > 0 || this.#needsGate(delivery)) gated.push({ delivery, packetId })
       else this.#send(link, delivery, packetId)
     }
     if (this.#link !== link) return
@@ -228,18 +231,14 @@ export class Outbox {
   }
 
   /** How far the session has come: what the store must keep of it. Not past what the client must still be told. */
-  cursor(held = this.#heldAt()): Cursor {
+  cursor(held = this.#missed.heldAt(this.#link)): Cursor {
     const seen = this.#behind ? this.#readUpTo : this.#house.fedSequence
     return this.window.cursor(Math.min(seen, held, this.#backlog.firstSequence - 1, this.#live.firstSequence - 1))
   }
 
-  #heldAt(): number {
-    return this.#gaps?.heldAt(this.#link) ?? Number.POSITIVE_INFINITY
-  }
-
   /** Nothing waits: so it is at most acknowledgements of a session that keeps up. */
   get #isIdle(): boolean {
-    return !this.#behind && !this.#waiting && this.#walks.isIdle && this.#gaps === undefined
+    return !this.#behind && !this.#waiting && this.#walks.isIdle && this.#missed.isNothing
   }
 
   /** What the log has too need not be in memory: a thousand slow clients would fill it. */
@@ -256,9 +255,14 @@ export class Outbox {
     return this.window.size < link.window && link.hasRoom
   }
 
-  /** Exactly once: after a crash the message must be sent again under the same packet identifier (MQTT-4.4.0-1). */
-  #needsGate(delivery: Delivery): boolean {
-    return delivery.qos === 2 && this.#session.persistent
+  /** After a crash it must be sent again under the same packet identifier (QoS 2, MQTT-4.4.0-1), or never again (QoS 0). */
+  #needsGate({ qos, outgoing: { sequence } }: Delivery): boolean {
+    if (qos === 1 || !this.#session.persistent) return false
+    return qos === 2 || (sequence > 0 && sequence <= this.#session.loweredAt)
+  }
+
+  #packetIdOf(delivery: Delivery): number {
+    return delivery.qos === 0 ? 0 : this.window.add(delivery)
   }
 
   /** False: some must still wait. */
@@ -277,13 +281,8 @@ export class Outbox {
 
   /** What leaves at once is not too late, also if its Message Expiry Interval is 0; what waited was looked at before. */
   #send(link: Link, delivery: Delivery, packetId: number): void {
-    const { outgoing, qos, retain, subscriptionIds } = delivery
-    const wasSent =
-      this.#gaps?.isPending === true
-        ? this.#gaps.send(link, delivery, this.window.get(packetId))
-        : link.sendPublish(outgoing, qos, retain, false, packetId, subscriptionIds)
-    if (!wasSent) this.#giveUp(packetId, delivery, 'too_large')
-    else if (qos === 0) this.#house.countDelivered(delivery, this.#link)
+    if (!this.#missed.send(link, delivery, packetId, this.window)) this.#giveUp(packetId, delivery, 'too_large')
+    else if (delivery.qos === 0) this.#house.countDelivered(delivery, this.#link)
     else if (this.#session.persistent) this.#house.markMoved(this.#session)
   }
 
@@ -293,27 +292,21 @@ export class Outbox {
     this.#house.countDrop(why, delivery, this.#session)
   }
 
-  #tellGaps(link: Link): void {
-    if (this.#gaps === undefined) return
-    const event = this.#gaps.sendEvent(this.#house, link)
-    if (event !== undefined) this.#house.countDelivered(event, this.#link)
-    if (this.#gaps?.isOver === true) this.#gaps = undefined
-  }
-
-  /** The packet identifiers of these messages are on disk before the messages leave. */
-  #sendWhenWritten(link: Link, entries: readonly Inflight[]): void {
+  /** The packet identifiers of these messages are on disk before the messages leave; for QoS 0, that they were sent. */
+  #sendWhenWritten(link: Link, numbered: readonly Numbered[]): void {
     const { rightsVersion } = this.#session
     this.#gated = true
-    this.#house.store.putCursor(this.#session.clientId, this.cursor())
+    for (const { delivery } of numbered) if (delivery.qos === 0) this.pass(delivery.outgoing.sequence)
+    this.#house.store.putCursor(this.#session.clientId, this.cursor(), 'now')
     this.#house.commitSent(this.#session, (error) => {
       if (this.#link !== link) return
       if (error !== undefined) return link.end(reason.serverBusy, 'storage is not available')
-      for (const entry of entries) {
-        if (this.#link !== link || entry.delivery === undefined) continue
-        const isSure =
-          rightsVersion === this.#session.rightsVersion || isCovered(this.#session, entry.delivery) === true
-        if (isSure) this.#send(link, entry.delivery, entry.packetId)
-        else this.#giveUp(entry.packetId, entry.delivery, 'revoked')
+      for (const { delivery, packetId } of numbered) {
+        if (this.#link !== link) return
+        if (packetId > 0 && this.window.get(packetId)?.delivery !== delivery) continue
+        const isSure = rightsVersion === this.#session.rightsVersion || isCovered(this.#session, delivery) === true
+        if (isSure) this.#send(link, delivery, packetId)
+        else this.#giveUp(packetId, delivery, 'revoked')
       }
       this.#gated = false
       this.pump()
@@ -352,7 +345,7 @@ export class Outbox {
       }
       this.#readUpTo = read.upTo
       this.#readLimit = nextReadMessages(limit, read, Math.max(readMessages, link.window))
-      if (read.skipped > 0) this.#foundMissing(read, after)
+      this.#missed.found(read, after)
       if (read.end && this.#collecting) this.#behind = false
       else this.#live.clear()
       this.#collecting = false
@@ -360,14 +353,6 @@ export class Outbox {
     } catch (error) {
       this.#readFailed(link, error)
     }
-  }
-
-  /** Counted once, also if the client was not told before it left and they are found again. */
-  #foundMissing({ skipped, gaps, upTo }: Backlog, after: number): void {
-    this.#gaps ??= new Gaps(this.#session)
-    this.#gaps.found(skipped, gaps, after)
-    if (after >= this.#skippedUpTo) this.#house.tellSkipped(this.#session, skipped)
-    this.#skippedUpTo = Math.max(this.#skippedUpTo, upTo)
   }
 
   #readFailed(link: Link, error: unknown): void {

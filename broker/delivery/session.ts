@@ -32,6 +32,8 @@ export class Session {
   isLeaving = false
   /** Its shadow has become the session: of what is here only what was published here above this number is owed. */
   coveredUpTo: number | undefined
+  /** Up to here messages were queued for a subscription that was lowered to QoS 0 since. */
+  loweredAt = 0
   /** Raised when rights were taken away: what was looked at before is looked at again. */
   rightsVersion = 0
   /** It ended: expired, replaced by a clean start, or removed. */
@@ -45,6 +47,12 @@ export class Session {
     this.persistent = record.expiryS > 0
     this.disconnectedAt = record.disconnectedAt
     this.outbox = new Outbox(house, this)
+  }
+
+  hold(subscription: Subscription): void {
+    const { filter, keptUntil } = subscription.record
+    this.subscriptions.set(filter, subscription)
+    this.loweredAt = Math.max(this.loweredAt, keptUntil)
   }
 
   get record(): SessionRecord {

@@ -108,7 +108,7 @@ export class Sessions {
       const parsed = parseShare(record.filter)
       const split = { filter: parsed?.filter ?? record.filter, share: parsed?.share }
       const subscription = new Subscription(session, record, split, undefined)
-      session.subscriptions.set(record.filter, subscription)
+      session.hold(subscription)
       if (parsed !== undefined) this.#router.add(subscription.filter, subscription.share, subscription)
       if (record.retainedPending) session.outbox.offerRetained(record.filter)
     }
@@ -330,7 +330,7 @@ export class Sessions {
   }
 
   #enter(subscription: Subscription): void {
-    subscription.session.subscriptions.set(subscription.record.filter, subscription)
+    subscription.session.hold(subscription)
     this.#router.add(subscription.filter, subscription.share, subscription)
     this.#subscriptions += 1
   }

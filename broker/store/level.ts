@@ -282,8 +282,8 @@ class LevelStore implements DiskStore {
     this.#state.deleteSubscription(clientId, filter)
   }
 
-  putCursor(clientId: string, cursor: Cursor): void {
-    this.#state.putCursor(clientId, cursor)
+  putCursor(clientId: string, cursor: Cursor, when?: 'soon' | 'now'): void {
+    this.#state.putCursor(clientId, cursor, when)
   }
 
   putInbound(clientId: string, packetId: number): void {

@@ -37,12 +37,8 @@ export class SessionState {
     this.delete(keys.subscriptionKey(clientId, filter))
   }
 
-  /**
-   * A cursor with QoS 2 in flight is written with the next batch, because exactly-once depends on it. Any other one
-   * is a checkpoint, written at most every 200 ms: an older one means that something is delivered again.
-   */
-  putCursor(clientId: string, cursor: Cursor): void {
-    if (cursor.inflight.some(({ qos }) => qos === 2)) {
+  putCursor(clientId: string, cursor: Cursor, when: 'soon' | 'now' = 'soon'): void {
+    if (when === 'now' || cursor.inflight.some(({ qos }) => qos === 2)) {
       this.#background.forgetCursor(clientId)
       this.#putCursorNow(clientId, cursor)
       return

@@ -63,8 +63,11 @@ export interface Store {
   deleteSession(clientId: string): void
   putSubscription(clientId: string, subscription: SubscriptionRecord): void
   deleteSubscription(clientId: string, filter: string): void
-  /** Replaces the cursor. */
-  putCursor(clientId: string, cursor: Cursor): void
+  /**
+   * Replaces the cursor. `soon` is a checkpoint at most every 200 ms: one that is older after a crash only means that
+   * something is delivered again. `now`, and any that has QoS 2 in flight, is on disk with the next commit.
+   */
+  putCursor(clientId: string, cursor: Cursor, when?: 'soon' | 'now'): void
   /** A QoS 2 message was received under this packet identifier and not yet released (MQTT-4.3.3-10). */
   putInbound(clientId: string, packetId: number): void
   deleteInbound(clientId: string, packetId: number): void

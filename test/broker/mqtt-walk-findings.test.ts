@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import type { Packet } from 'mqtt-packet'
 import { startBroker, type TestBroker, temporaryFolder } from '../helpers/broker.ts'
 import { connectRaw, kept, type PacketOf, tryConnect } from '../helpers/raw-client.ts'
 import { snapshot } from '../helpers/snapshot.ts'
@@ -230,6 +231,45 @@ test(
     const again = await startBroker(t, storedConfig(crashed), crashed)
     const back = await connectRaw(t, again.port(), { ...kept('other'), clean: false })
     await connectRaw(t, again.port(), { ...kept('reader'), clean: false })
+    await (await connectRaw(t, again.port())).publishAcknowledged('a', 'new')
+    assert.deepEqual(await back.texts(1), ['new'])
+  },
+)
+
+test(
+  'session: what was queued and came with QoS 0 after its subscription was lowered comes once, also after a crash',
+  deadline,
+  async (t) => {
+    const folder = await temporaryFolder(t)
+    const broker = await startBroker(t, storedConfig(folder), folder)
+    const reader = await connectRaw(t, broker.port(), kept('reader'))
+    const subscribe = (qos: 0 | 1): Packet => ({
+      cmd: 'subscribe',
+      messageId: reader.nextPacketId(),
+      subscriptions: [{ topic: 'a', qos }],
+    })
+    // Others write all the time, so that a checkpoint of a cursor would not be written beside.
+    const busy = await connectRaw(t, broker.port(), kept('busy'))
+    await busy.subscribe('busy', { qos: 1 })
+    const messageId = reader.nextPacketId()
+    const publish: Packet = {
+      cmd: 'publish',
+      topic: 'a',
+      payload: 'once',
+      qos: 1,
+      dup: false,
+      retain: false,
+      messageId,
+    }
+    for (let n = 0; n < 500; n += 1) busy.publish('busy', '', { qos: 1 })
+    reader.send(subscribe(1), publish, subscribe(0))
+    let first = await reader.next()
+    while (first.cmd !== 'publish') first = await reader.next()
+    assert.equal(first.qos, 0)
+    const crashed = await temporaryFolder(t)
+    await snapshot(join(folder, 'data'), join(crashed, 'data'))
+    const again = await startBroker(t, storedConfig(crashed), crashed)
+    const back = await connectRaw(t, again.port(), { ...kept('reader'), clean: false })
     await (await connectRaw(t, again.port())).publishAcknowledged('a', 'new')
     assert.deepEqual(await back.texts(1), ['new'])
   },

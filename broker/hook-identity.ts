@@ -33,7 +33,7 @@ export class Identities {
   }
 
   /** `asked`: the version of rights when the proof was asked for. */
-  async make(proof: Proof, credentials: Credentials, asked: number): Promise<Identified> {
+  make(proof: Proof, credentials: Credentials, asked: number): Identified | Promise<Identified> {
     if (asked === this.#parts.rights.version) return this.#identify(proof, credentials)
     return this.remake(proof, credentials)
   }
@@ -55,15 +55,18 @@ export class Identities {
     return this.#proofs.get(identity)?.version === this.#parts.rights.version
   }
 
-  async #identify(proof: Proof, credentials: Credentials): Promise<Identified> {
+  #identify(proof: Proof, credentials: Credentials): Identified | Promise<Identified> {
     const { version } = this.#parts.rights
-    const { value, because, failed } = await this.#parts.identify(proof.identity, credentials)
-    if (value === null) return Object.freeze(failed === true ? { deny: because, busy: true } : { deny: because })
-    if (version !== this.#parts.rights.version) return this.remake(proof, credentials)
-    // A plugin may return one object for many clients.
-    const identity = value === proof.identity ? value : { ...value }
-    this.#proofs.set(identity, { ...proof, version })
-    return { identity }
+    const keep = ({ value, because, failed }: Landed<Identity>): Identified | Promise<Identified> => {
+      if (value === null) return Object.freeze(failed === true ? { deny: because, busy: true } : { deny: because })
+      if (version !== this.#parts.rights.version) return this.remake(proof, credentials)
+      // A plugin may return one object for many clients.
+      const identity = value === proof.identity ? value : { ...value }
+      this.#proofs.set(identity, { ...proof, version })
+      return { identity }
+    }
+    const landed = this.#parts.identify(proof.identity, credentials)
+    return isPromise(landed) ? landed.then(keep) : keep(landed)
   }
 }
 

@@ -41,7 +41,7 @@ import { hookKinds } from './plugin.ts'
 
 export interface HookRunner extends Observers {
   /** The first answer of the chain, then the `identify` waterfall. Always answers; never throws, never rejects. */
-  authenticate(credentials: Credentials): Promise<AuthenticateAnswer>
+  authenticate(credentials: Credentials): AuthenticateAnswer | Promise<AuthenticateAnswer>
   /** One step of an enhanced authentication; an identity has gone through `identify`. Never throws or rejects. */
   authenticateExchange(step: ExchangeStep): Promise<ExchangeAnswer>
   /** Of an identity that one of the two above made. */
@@ -49,9 +49,9 @@ export interface HookRunner extends Observers {
   /** It was made by the rights of now. */
   isCurrent(identity: Identity): boolean
   /** For a proof that its plugin gives unasked: `identify` alone. Never throws or rejects. */
-  accept(proof: Proof, credentials: Credentials): Promise<Identified>
+  accept(proof: Proof, credentials: Credentials): Identified | Promise<Identified>
   /** What a proof is worth by now: `confirm`, then `identify`. Never throws or rejects. */
-  identify(proof: Proof, credentials: Credentials): Promise<Identified>
+  identify(proof: Proof, credentials: Credentials): Identified | Promise<Identified>
   /** Raise it when plugins answer by other rules than before: answers that are on their way are asked for again. */
   readonly rights: RightsVersion
   /** A synchronous answer stays synchronous: the hot path awaits nothing and allocates nothing. Never throws or rejects. */
@@ -115,11 +115,14 @@ export function createHooks(plugins: readonly LoadedPlugin[], options: HookOptio
   const onPublish = linksOf('onPublish')
 
   return {
-    async authenticate(credentials) {
+    authenticate(credentials) {
       const asked = rights.version
-      const answer = await authenticate(credentials, undefined)
-      if ('deny' in answer) return answer
-      return identities.make({ identity: answer.identity, plugin: answer.plugin ?? '' }, credentials, asked)
+      const make = (answer: Named<AuthenticateAnswer>): Identified | Promise<Identified> => {
+        if ('deny' in answer) return answer
+        return identities.make({ identity: answer.identity, plugin: answer.plugin ?? '' }, credentials, asked)
+      }
+      const answer = authenticate(credentials, undefined)
+      return isPromise(answer) ? answer.then(make) : make(answer)
     },
     async authenticateExchange(step) {
       const asked = rights.version

@@ -1,12 +1,12 @@
 // auth-file: usernames and password hashes from one YAML file, and tokens of devices from another.
 import { basename } from 'node:path'
 import { z } from 'zod'
-import { type AuthenticateAnswer, type Credentials, definePlugin, type Identity } from '../broker/plugin.ts'
+import { type AuthenticateAnswer, definePlugin, type Identity } from '../broker/plugin.ts'
 import { type Devices, devicesFile, userOfDevice } from './auth/devices.ts'
 import { adminIdentity, adminName, firstAdmin } from './auth/first-admin.ts'
 import { Rehasher } from './auth/rehash.ts'
 import { accessOfUsers, isKnownPassword, type User, usersOf, usersSchema } from './auth/users.ts'
-import { createVerifier } from './auth/verifier.ts'
+import { createVerifier, type Verdict } from './auth/verifier.ts'
 
 const noPassword: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: no password was given' })
 const wrong: AuthenticateAnswer = Object.freeze({ deny: 'auth-file: unknown user or wrong password' })
@@ -86,11 +86,7 @@ export default definePlugin({
     file.onChange((users) => change({ ...known, users: usersOf(users) }))
     devicesOf?.onChange((devices) => change({ ...known, devices }))
 
-    async function authenticate({ username, password }: Credentials): Promise<AuthenticateAnswer | undefined> {
-      if (username === undefined) return undefined
-      if (password === undefined) return noPassword
-      const user = find(known, username)
-      const verdict = await verifier.verify(username, password, user?.hash)
+    function answer(verdict: Verdict, username: string, password: Buffer, user: User | undefined): AuthenticateAnswer {
       if (verdict === 'busy') return busy
       // Looked up again: the file may have changed while the hash was made.
       const current = find(known, username)
@@ -103,7 +99,14 @@ export default definePlugin({
     }
 
     return {
-      authenticate,
+      authenticate({ username, password }) {
+        if (username === undefined) return undefined
+        if (password === undefined) return noPassword
+        const user = find(known, username)
+        const verdict = verifier.verify(username, password, user?.hash)
+        if (verdict instanceof Promise) return verdict.then((given) => answer(given, username, password, user))
+        return answer(verdict, username, password, user)
+      },
       confirm(identity) {
         const user = find(known, identity.username)
         if (user === undefined || user.disabled) return user === undefined ? removed : disabled

@@ -1,7 +1,7 @@
 // CONNECT: check, ask who it is, take the session, answer (MQTT 3.1, 3.2).
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
-import type { ClientInfo, Credentials, Denial, Identity } from '../plugin.ts'
+import type { AuthenticateAnswer, ClientInfo, Credentials, Denial, Identity } from '../plugin.ts'
 import type { WillRecord } from '../store/store.ts'
 import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
@@ -24,53 +24,92 @@ export interface Opening {
   readonly credentials: Credentials
 }
 
-export async function handleConnect(connection: Connection, packet: ConnectPacket): Promise<void> {
+/** A promise where somebody has to be waited for; the client is read on after it. */
+type Later = Promise<void> | undefined
+
+/** Whoever comes in with a remembered password waits for nothing: a crowd that comes back is served in one go. */
+export function handleConnect(connection: Connection, packet: ConnectPacket): Later {
   takeTerms(connection, packet)
   const assigned = packet.clientId === ''
   const clientId = assigned ? `oriole-${randomUUID()}` : packet.clientId
   const refusal =
     checkConnect(connection, packet) ?? connection.host.admit(clientId, packet.username, connection.peer.address)
-  if (refusal !== undefined) return refuse(connection, clientId, refusal)
+  if (refusal !== undefined) {
+    refuse(connection, clientId, refusal)
+    return undefined
+  }
 
   const credentials = credentialsOf(connection, packet, clientId)
   const opening = { packet, clientId, assigned, credentials }
   const { authenticationMethod } = packet.properties
   if (authenticationMethod !== undefined) return beginExchange(connection, opening, authenticationMethod)
-  const answer = await connection.host.hooks.authenticate(credentials)
-  if (connection.closed) return
-  if ('deny' in answer) return refuseLogin(connection, opening, answer)
-  await enter(connection, opening, answer.identity, undefined)
+  const answer = connection.host.hooks.authenticate(credentials)
+  if (answer instanceof Promise) return answer.then((given) => answered(connection, opening, given))
+  return answered(connection, opening, answer)
+}
+
+function answered(connection: Connection, opening: Opening, answer: AuthenticateAnswer): Later {
+  if (connection.closed) return undefined
+  if ('identity' in answer) return enter(connection, opening, answer.identity, undefined)
+  refuseLogin(connection, opening, answer)
+  return undefined
 }
 
 /** It is known who the client is: its will, its session, its CONNACK. `proof`: the last Authentication Data. */
-export async function enter(
-  connection: Connection,
-  opening: Opening,
-  identity: Identity,
-  proof: Buffer | undefined,
-): Promise<void> {
+export function enter(connection: Connection, opening: Opening, identity: Identity, proof: Buffer | undefined): Later {
   const { packet, clientId } = opening
   const info = describe(connection, packet, clientId, identity)
   // From here on it is found when rights change.
   connection.identified(info)
-  if (identity.expiresAt !== undefined && identity.expiresAt <= Date.now()) {
-    return refuse(connection, clientId, { refused: reason.notAuthorized, because: 'the credentials have expired' })
-  }
-  const barred = connection.host.admitIdentity(info)
-  if (barred !== undefined) return refuse(connection, clientId, barred)
-  const will = packet.will === undefined ? undefined : await checkWill(connection, info, packet.will)
-  if (connection.closed) return
-  if (will !== undefined && 'refused' in will) return refuse(connection, clientId, will)
+  const hasExpired = identity.expiresAt !== undefined && identity.expiresAt <= Date.now()
+  const barred = hasExpired
+    ? { refused: reason.notAuthorized, because: 'the credentials have expired' }
+    : connection.host.admitIdentity(info)
+  if (barred !== undefined) refuse(connection, clientId, barred)
+  else if (packet.will === undefined) return open(connection, opening, { info, will: undefined, proof })
+  else return enterWithWill(connection, opening, { info, proof }, packet.will)
+  return undefined
+}
 
+async function enterWithWill(
+  connection: Connection,
+  opening: Opening,
+  { info, proof }: Omit<Entering, 'will'>,
+  wanted: Will,
+): Promise<void> {
+  const will = await checkWill(connection, info, wanted)
+  if (connection.closed) return
+  if ('refused' in will) refuse(connection, opening.clientId, will)
+  else await open(connection, opening, { info, will, proof })
+}
+
+/** Who comes in, with what. */
+interface Entering {
+  readonly info: ClientInfo
+  readonly will: WillRecord | undefined
+  readonly proof: Buffer | undefined
+}
+
+function open(connection: Connection, opening: Opening, { info, will, proof }: Entering): Later {
+  const { packet, clientId } = opening
+  const begin = (opened: Opened | Refusal | undefined): Later => {
+    if (opened === undefined) return undefined
+    if ('refused' in opened) {
+      refuse(connection, clientId, opened)
+      return undefined
+    }
+    connection.opened(opened.session)
+    const end = (): void => {
+      if (!connection.closed) welcome(connection, opening, opened, proof)
+    }
+    // What the house subscribes it to is a part of the session before the client hears of it.
+    if (opened.present || info.identity.subscriptions !== undefined) return reauthorize(connection).then(end)
+    end()
+    return undefined
+  }
   const expiryS = expiryOf(connection, packet)
   const answer = connection.host.open(connection, { info, cleanStart: packet.cleanStart, expiryS, will })
-  const opened = answer instanceof Promise ? await answer : answer
-  if (opened === undefined) return
-  if ('refused' in opened) return refuse(connection, clientId, opened)
-  connection.opened(opened.session)
-  // What the house subscribes it to is a part of the session before the client hears of it.
-  if (opened.present || info.identity.subscriptions !== undefined) await reauthorize(connection)
-  if (!connection.closed) welcome(connection, opening, opened, proof)
+  return answer instanceof Promise ? answer.then(begin) : begin(answer)
 }
 
 /**

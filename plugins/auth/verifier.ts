@@ -1,5 +1,5 @@
 // Checks passwords against hashes, and remembers what was right: scrypt costs 40 ms, a remembered answer microseconds.
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { isTokenHash, verifyPassword, verifyToken } from '../../broker/password.ts'
 import { Decoys } from './decoy-hashes.ts'
 import { HashQueue } from './hash-queue.ts'
@@ -12,8 +12,8 @@ const pendingOfUserMax = 10
 export type Verdict = 'right' | 'wrong' | 'outdated' | 'busy'
 
 export interface Verifier {
-  /** Takes as long for an unknown user (`hash` undefined) as for a wrong password. */
-  verify(username: string, password: Buffer, hash: string | undefined): Promise<Verdict>
+  /** At once what is remembered. Takes as long for an unknown user (`hash` undefined) as for a wrong password. */
+  verify(username: string, password: Buffer, hash: string | undefined): Verdict | Promise<Verdict>
   /** Those that `verify` will be given. The kinds whose time will tell that their users exist: they cost too much. */
   follow(hashes: Iterable<string>): readonly string[]
 }
@@ -29,11 +29,8 @@ export function createVerifier(): Verifier {
 
   /** Holds the hash too: when the entry in the file changes, what was remembered no longer fits. */
   function fingerprint(username: string, password: Buffer, hash: string): string {
-    const mac = createHmac('sha256', key)
-    for (const part of [Buffer.from(username), Buffer.from(hash), password]) {
-      mac.update(`${part.length}:`).update(part)
-    }
-    return mac.digest('base64')
+    const names = `${Buffer.byteLength(username)}:${username}${Buffer.byteLength(hash)}:${hash}`
+    return createHash('sha256').update(key).update(names).update(password).digest('base64')
   }
 
   function remember(print: string): void {
@@ -53,9 +50,29 @@ export function createVerifier(): Verifier {
     return outdated ? 'outdated' : 'right'
   }
 
+  async function finished(
+    username: string,
+    print: string,
+    verdict: Promise<Verdict>,
+    isKnown: boolean,
+  ): Promise<Verdict> {
+    pendingOfUser.set(username, (pendingOfUser.get(username) ?? 0) + 1)
+    pending.set(print, verdict)
+    try {
+      const answer = await verdict
+      if (answer === 'wrong') queue.wrong(username, isKnown)
+      return answer
+    } finally {
+      pending.delete(print)
+      const left = (pendingOfUser.get(username) ?? 1) - 1
+      if (left === 0) pendingOfUser.delete(username)
+      else pendingOfUser.set(username, left)
+    }
+  }
+
   return {
     follow: (hashes) => decoys.follow(hashes),
-    async verify(username, password, given) {
+    verify(username, password, given) {
       if (given !== undefined && isTokenHash(given) && verifyToken(password, given)) return 'right'
       // A wrong token takes as long as a wrong password.
       const hash = given !== undefined && isTokenHash(given) ? undefined : given
@@ -69,19 +86,7 @@ export function createVerifier(): Verifier {
         given === undefined && queue.isBusy && queue.canPretend(username)
           ? queue.pretend(username)?.then((): Verdict => 'wrong')
           : queue.run(username, ofUser > 0, () => check(print, password, hash), isWrong)
-      if (verdict === undefined) return 'busy'
-      pendingOfUser.set(username, ofUser + 1)
-      pending.set(print, verdict)
-      try {
-        const answer = await verdict
-        if (answer === 'wrong') queue.wrong(username, given !== undefined)
-        return answer
-      } finally {
-        pending.delete(print)
-        const left = (pendingOfUser.get(username) ?? 1) - 1
-        if (left === 0) pendingOfUser.delete(username)
-        else pendingOfUser.set(username, left)
-      }
+      return verdict === undefined ? 'busy' : finished(username, print, verdict, given !== undefined)
     },
   }
 }

@@ -261,7 +261,7 @@ test('auth-file: ten thousand tokens are checked without the queue of hashes', d
   // The queue is full of guesses meanwhile.
   const guesses = Array.from({ length: 200 }, (_, n) => hooks.authenticate(credentialsOf(`nobody${n}`, 'guess')))
   const answers = await Promise.all(
-    devices.map(({ name, token }) => hooks.authenticate(credentialsOf(name, token)).then(usernameOf)),
+    devices.map(async ({ name, token }) => usernameOf(await hooks.authenticate(credentialsOf(name, token)))),
   )
   assert.deepEqual(
     answers,

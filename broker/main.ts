@@ -141,6 +141,7 @@ async function build(
     await cluster.start(broker.clusterHouse(), recovered)
   }
   port.open(broker)
+  void broker.askMembersAgain()
   showGauges(metrics, broker, store)
   if (cluster !== undefined) showClusterGauges(metrics, cluster, broker)
 

@@ -1,6 +1,6 @@
 // A session: who owns it, what it subscribed to, what it still has to get. It outlives its connections (MQTT 4.1).
 import type { ClientInfo } from '../plugin.ts'
-import type { SessionRecord } from '../store/store.ts'
+import type { FormerClient, SessionRecord } from '../store/store.ts'
 import type { Cuts } from './handed-over.ts'
 import type { DeliveryHouse } from './house.ts'
 import { Outbox } from './outbox.ts'
@@ -21,11 +21,10 @@ export class Session {
   expiryS: number
   /** When the connection ended, in milliseconds since 1970; undefined while connected. */
   disconnectedAt: number | undefined
-  /**
-   * Who left it, for a member of shared groups; undefined while it is connected, and when it has not been here since the
-   * start.
-   */
+  /** Who left it, for a member of shared groups; undefined while it is connected. */
   lastClient: ClientInfo | undefined
+  /** Who uses it, when it is a member of shared groups. */
+  member: FormerClient | undefined
   /** How far the node that it came from is responsible; undefined: it did not come from another one. */
   cuts: Cuts | undefined
   /** Another node owns it, and this one still collects for it. */
@@ -46,6 +45,7 @@ export class Session {
     this.expiryS = record.expiryS
     this.persistent = record.expiryS > 0
     this.disconnectedAt = record.disconnectedAt
+    this.member = record.member
     this.outbox = new Outbox(house, this)
   }
 
@@ -62,6 +62,7 @@ export class Session {
       expiryS: this.expiryS,
       disconnectedAt: this.disconnectedAt,
       createdAt: this.createdAt,
+      ...(this.member !== undefined && { member: this.member }),
     }
   }
 

@@ -13,7 +13,9 @@ const readMessages = 100
 export async function askAway(house: DeliveryHouse, session: Session): Promise<void> {
   const before = session.lastClient
   if (before === undefined) return
-  const proof = house.hooks.proofOf(before.identity)
+  const { member } = session
+  const left = member && { identity: member.identity, plugin: member.provenBy }
+  const proof = house.hooks.proofOf(before.identity) ?? left
   const answer = proof && (await house.hooks.identify(proof, credentialsOf(before)))
   if (session.lastClient !== before) return
   const isGone = answer !== undefined && 'deny' in answer

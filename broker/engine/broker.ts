@@ -103,6 +103,11 @@ export class Broker extends Aedes implements Engine {
     this.#every(spaceEveryMs, () => this.#giveBack())
   }
 
+  /** Members of shared groups that are away, whose rights may have changed while the broker did not run. Never rejects. */
+  askMembersAgain(): Promise<void> {
+    return this.reception.rights.started()
+  }
+
   /** What the other nodes may ask of this one. */
   clusterHouse(): ClusterHouse {
     return makeClusterHouse(this.#parts.store, this.#router, this.dispatcher, this.reception, (fits, phrase) =>

@@ -292,8 +292,8 @@ export class Reception implements ConnectionHost, DeliveryHouse {
     })
   }
 
-  subscribe(_session: Session, subscription: Subscription): void {
-    this.sessions.subscribe(subscription)
+  subscribe(client: ClientInfo, subscription: Subscription): void {
+    this.sessions.subscribe(subscription, client)
   }
 
   changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void {

@@ -61,13 +61,22 @@ export class Rights {
       return this.#ask(connection, change, slices)
     })
     // Behind the others: who lost all just now is away by now, too.
+    await this.#eachAway(affects, slices)
+    this.#house.log.info({ audit: 'rights', ...change }, 'rights asked again')
+    return change
+  }
+
+  /** Rights may have changed while the broker did not run. Never rejects. */
+  started(): Promise<void> {
+    return this.#eachAway(everybody, new Slices())
+  }
+
+  async #eachAway(affects: (client: ClientInfo) => boolean, slices: Slices): Promise<void> {
     await eachInSlices(this.#house.sessions.awake(), slices, (session) => {
       const { lastClient } = session
       if (lastClient === undefined || !this.#isAffected(lastClient, affects)) return undefined
       return this.#askAway(session)
     })
-    this.#house.log.info({ audit: 'rights', ...change }, 'rights asked again')
-    return change
   }
 
   /** A plugin says who the client is now. */

@@ -5,6 +5,7 @@ import type { DeliveryHouse } from '../delivery/house.ts'
 import { Session } from '../delivery/session.ts'
 import { Subscription } from '../delivery/subscription.ts'
 import type { ClientInfo } from '../plugin.ts'
+import { clientInfoOf, formerClientOf } from '../protocol/former-client.ts'
 import type { Opened, Refusal, SessionWish } from '../protocol/host.ts'
 import { reason } from '../protocol/reason-codes.ts'
 import { parseShare } from '../protocol/topics.ts'
@@ -101,6 +102,7 @@ export class Sessions {
   #make(found: RecoveredSession): Session {
     const disconnectedAt = found.session.disconnectedAt ?? this.#startedAt
     const session = new Session(this.#house, { ...found.session, disconnectedAt })
+    if (session.member !== undefined) session.lastClient = clientInfoOf(session.clientId, session.member)
     session.outbox.recover(found.cursor)
     if (found.inbound.length > 0) session.inbound = new Set(found.inbound)
     this.#keep(session)
@@ -147,6 +149,7 @@ export class Sessions {
       known.expiryS = wish.expiryS
       known.disconnectedAt = undefined
       known.lastClient = undefined
+      if (known.member !== undefined) known.member = formerClientOf(wish.info, this.#house.hooks)
       this.#expiries.clear(known)
       this.#house.store.putSession(known.record)
       this.setOnline(known, true)
@@ -181,6 +184,7 @@ export class Sessions {
       isInGroup ||= subscription.share !== undefined
     }
     if (isInGroup) session.lastClient = client
+    session.member = isInGroup ? formerClientOf(client, this.#house.hooks) : undefined
     this.setOnline(session, false)
     session.outbox.detach()
     if (session.expiryS === 0) {
@@ -234,14 +238,16 @@ export class Sessions {
       const parsed = parseShare(found.filter)
       const split = { filter: parsed?.filter ?? found.filter, share: parsed?.share }
       const since = { ...found, since: store.lastSequence, keptUntil: 0 }
-      this.subscribe(new Subscription(session, since, split, undefined))
+      this.subscribe(new Subscription(session, since, split, undefined), undefined)
       if (found.retainedPending) session.outbox.offerRetained(found.filter)
     }
     this.#expiries.set(session, session.expiresAt ?? disconnectedAt)
   }
 
-  subscribe(subscription: Subscription): void {
+  /** `client` is undefined where it comes from another node. */
+  subscribe(subscription: Subscription, client: ClientInfo | undefined): void {
     const { session } = subscription
+    if (client !== undefined && subscription.share !== undefined) this.#keepMember(session, client)
     const before = session.subscriptions.get(subscription.record.filter)
     this.#router.newest += before === undefined ? 1 : 0
     subscription.number = before?.number ?? this.#router.newest
@@ -256,6 +262,12 @@ export class Sessions {
     // Only now, so that the route stays: messages on their way through the commit hold on to it (MQTT-3.8.4-4).
     if (before !== undefined) this.#leave(before)
     if (session.persistent) this.#putSubscription(subscription)
+  }
+
+  #keepMember(session: Session, client: ClientInfo): void {
+    if (session.member !== undefined || !session.persistent) return
+    session.member = formerClientOf(client, this.#house.hooks)
+    this.#house.store.putSession(session.record)
   }
 
   changeSubscription(session: Session, filter: string, change: Pick<SubscriptionRecord, 'automatic'>): void {

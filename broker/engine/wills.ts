@@ -1,11 +1,13 @@
 // Wills: kept from CONNECT on, published once when their client is gone, also when it died with the broker
 // (MQTT-3.1.2-7 … -10, MQTT-3.1.3-9).
+
 import type { ClusterWills } from '../cluster/cluster.ts'
 import { Fifo } from '../delivery/fifo.ts'
 import type { HookRunner } from '../hooks.ts'
 import type { Message } from '../message.ts'
 import type { Counts } from '../metrics/counts.ts'
 import type { ClientInfo, Decision, PluginLog } from '../plugin.ts'
+import { clientInfoOf } from '../protocol/former-client.ts'
 import { publishedNow } from '../protocol/will-message.ts'
 import type { Store, WillRecord } from '../store/store.ts'
 import { Deadlines } from './deadlines.ts'
@@ -53,7 +55,7 @@ export class Wills {
   recover(wills: ReadonlyMap<string, WillRecord>, sessionExpiryS: (clientId: string) => number): void {
     const now = Date.now()
     for (const [clientId, will] of wills) {
-      const armed = { clientId, will, info: formerClient(clientId, will) }
+      const armed = { clientId, will, info: clientInfoOf(clientId, will) }
       this.#armed.set(clientId, armed)
       const delayS = Math.min(will.delayS, sessionExpiryS(clientId))
       this.#delay(armed, Math.min(will.firesAt ?? Number.POSITIVE_INFINITY, now + delayS * 1000))
@@ -72,7 +74,7 @@ export class Wills {
 
   /** Of a client of another node, which is gone. */
   publish(clientId: string, will: WillRecord): void {
-    this.#ask({ clientId, will, info: formerClient(clientId, will) })
+    this.#ask({ clientId, will, info: clientInfoOf(clientId, will) })
   }
 
   /** The connection is gone without a goodbye. The will waits no longer than its session (MQTT-3.1.3.2.2). */
@@ -182,18 +184,5 @@ export class Wills {
   #forget(clientId: string): void {
     // The client may have come back with another will, which replaced this one in the store.
     if (!this.#armed.has(clientId)) this.#house.store.deleteWill(clientId)
-  }
-}
-
-/** Who it was, for the question whether its will may still be published. */
-function formerClient(clientId: string, will: WillRecord): ClientInfo {
-  return {
-    id: clientId,
-    identity: will.identity,
-    address: will.address,
-    listener: will.listener,
-    protocolVersion: 5,
-    cleanStart: false,
-    connectedAt: 0,
   }
 }

@@ -5,6 +5,7 @@ import type { AuthenticateAnswer, ClientInfo, Credentials, Denial, Identity } fr
 import type { WillRecord } from '../store/store.ts'
 import type { ClientTerms, Connection } from './connection.ts'
 import { type ConnackProperties, encodeConnack } from './encode.ts'
+import { formerClientOf } from './former-client.ts'
 import { beginExchange } from './handle-auth.ts'
 import { sendWhenStored } from './handle-publish.ts'
 import type { Opened, Refusal } from './host.ts'
@@ -202,11 +203,8 @@ async function checkWill(connection: Connection, info: ClientInfo, will: Will): 
     counts.aclDenied.will += 1
     return { refused: reason.notAuthorized, because: `will: ${decision.because}` }
   }
-  const { address, listener } = info
-  const proof = hooks.proofOf(info.identity)
-  const { identity, plugin } = proof ?? { identity: info.identity, plugin: '' }
   const message = willMessage(will, info)
-  return { message, identity, provenBy: plugin, address, listener, delayS: will.delayS, firesAt: undefined }
+  return { ...formerClientOf(info, hooks), message, delayS: will.delayS, firesAt: undefined }
 }
 
 /** Before MQTT 5: none for a clean session, else our default. */

@@ -98,7 +98,7 @@ async function subscribeOne(
   const { retainHandling } = request
   const retained = parsed === undefined && (retainHandling === 0 || (retainHandling === 1 && before === undefined))
   const subscription = makeSubscription(connection, packet, request, decision, retained)
-  host.subscribe(session, subscription)
+  host.subscribe(connection.info, subscription)
   host.counts.subscribes += 1
   host.hooks.onSubscribed?.(connection.info, request.filter, subscription.qos)
   return { code: subscription.qos as ReasonCode, retained }

@@ -56,7 +56,7 @@ export interface ConnectionHost {
   gone(connection: Connection): void
   /** `done`: everything that its QoS asks is stored, or the error; `matched`: somebody subscribes to the topic. */
   publish(message: Message, origin: Origin, done: (error: Error | undefined, matched: boolean) => void): void
-  subscribe(session: Session, subscription: Subscription): void
+  subscribe(client: ClientInfo, subscription: Subscription): void
   /** Resolves when other nodes know what the session subscribed to; undefined: there is nothing that they have to know. */
   settled(session: Session): Promise<unknown> | undefined
   /** As in DeliveryHouse. */

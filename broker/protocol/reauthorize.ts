@@ -56,7 +56,7 @@ async function askAgain(connection: Connection, subscription: Subscription, done
   if (record.qos <= maxQos) subscription.withhold = decision.withhold
   else {
     const lower = { ...subscription.record, qos: maxQos }
-    host.subscribe(session, new Subscription(session, lower, subscription, decision.withhold))
+    host.subscribe(connection.info, new Subscription(session, lower, subscription, decision.withhold))
   }
   return record.qos > maxQos || decision.withhold !== undefined || before !== undefined
 }
@@ -107,7 +107,7 @@ async function subscribeAutomatically(connection: Connection, wanted: AutomaticS
     keptUntil: 0,
     automatic: 'only' as const,
   }
-  host.subscribe(session, new Subscription(session, record, split, decision.withhold))
+  host.subscribe(connection.info, new Subscription(session, record, split, decision.withhold))
   host.counts.subscribes += 1
   host.hooks.onSubscribed?.(info, written, granted)
   if (held === undefined && split.share === undefined) session.outbox.offerRetained(written)

@@ -6,7 +6,7 @@ import { ByteReader, ByteWriter, DamagedRecord } from './bytes.ts'
 import { crc32From, crc32OfText } from './crc32.ts'
 import * as keys from './keys.ts'
 import { readMessage, writeMessage } from './message-bytes.ts'
-import type { Cursor, InflightRecord, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
+import type { Cursor, FormerClient, InflightRecord, SessionRecord, SubscriptionRecord, WillRecord } from './store.ts'
 
 const version = 1
 /** Version byte and CRC. */
@@ -127,6 +127,7 @@ export function decodeRetainedHead(
 export function encodeSession(key: Uint8Array, session: SessionRecord): Buffer {
   writer.reset().text(session.clientId).text(session.username).f64(session.expiryS)
   writer.f64(session.disconnectedAt ?? Number.NaN).f64(session.createdAt)
+  if (session.member !== undefined) writeFormerClient(session.member)
   return seal(key)
 }
 
@@ -138,6 +139,7 @@ export function decodeSession(record: Buffer, start = 0, end: number = record.le
     expiryS: reader.f64(),
     disconnectedAt: optional(reader.f64()),
     createdAt: reader.f64(),
+    ...(reader.left > 0 && { member: readFormerClient(reader) }),
   }
 }
 
@@ -213,15 +215,22 @@ export function decodeCursor(record: Buffer, start = 0, end: number = record.len
   return { position, done, inflight }
 }
 
-type LeftBy = Identity & Pick<WillRecord, 'provenBy' | 'address' | 'listener'>
+/** What plugins put into an identity is theirs, and it is rare: JSON does here. */
+function writeFormerClient({ identity, provenBy, address, listener }: FormerClient): void {
+  const bytes = Buffer.from(JSON.stringify({ ...identity, provenBy, address, listener }))
+  writer.u32(bytes.length).raw(bytes)
+}
+
+function readFormerClient(reader: ByteReader): FormerClient {
+  const text = reader.raw(reader.u32()).toString()
+  const { provenBy, address, listener, ...identity } = JSON.parse(text) as Identity & Omit<FormerClient, 'identity'>
+  return { identity, provenBy, address, listener }
+}
 
 export function encodeWill(key: Uint8Array, will: WillRecord): Buffer {
-  // An identity holds what the plugins put into it and is rare, so JSON does here.
-  const { provenBy, address, listener } = will
-  const identity = Buffer.from(JSON.stringify({ ...will.identity, provenBy, address, listener }))
   writer.reset().f64(will.delayS)
   writer.f64(will.firesAt ?? Number.NaN)
-  writer.u32(identity.length).raw(identity)
+  writeFormerClient(will)
   writeMessage(writer, will.message)
   return seal(key)
 }
@@ -230,8 +239,8 @@ export function decodeWill(record: Buffer): WillRecord {
   const reader = new ByteReader(record, headBytes)
   const delayS = reader.f64()
   const firesAt = optional(reader.f64())
-  const { provenBy, address, listener, ...identity } = JSON.parse(reader.raw(reader.u32()).toString()) as LeftBy
-  return { message: readMessage(reader), identity, provenBy, address, listener, delayS, firesAt }
+  const leftBy = readFormerClient(reader)
+  return { ...leftBy, message: readMessage(reader), delayS, firesAt }
 }
 
 function optional(value: number): number | undefined {

@@ -193,6 +193,19 @@ export interface SessionRecord {
   /** When the connection ended, in milliseconds since 1970; undefined while connected. */
   readonly disconnectedAt: number | undefined
   readonly createdAt: number
+  /** Of a member of shared groups: its turns are another's when its rights end while it is away. */
+  readonly member?: FormerClient
+}
+
+/** Whose rights are asked for while it is away, perhaps after a restart. */
+export interface FormerClient {
+  /** Before `identify`: made anew whenever it is asked for. */
+  readonly identity: Identity
+  /** The plugin that answered so; "": not known. */
+  readonly provenBy: string
+  /** Where the client came from, for rules that ask for it. */
+  readonly address: string
+  readonly listener: string
 }
 
 export interface SubscriptionRecord {
@@ -234,15 +247,9 @@ export interface InflightRecord {
   readonly released: boolean
 }
 
-export interface WillRecord {
+/** With who left it: asked again when it fires. */
+export interface WillRecord extends FormerClient {
   readonly message: Message
-  /** Who left it, before `identify`: made anew and asked again when it fires, perhaps after a restart. */
-  readonly identity: Identity
-  /** The plugin that answered so; "": not known. */
-  readonly provenBy: string
-  /** Where the client came from, for rules that ask for it. */
-  readonly address: string
-  readonly listener: string
   /** Will Delay Interval in seconds (MQTT-3.1.3-9). */
   readonly delayS: number
   /** Fires at this time, in milliseconds since 1970; undefined while the client is connected. */

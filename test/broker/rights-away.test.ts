@@ -1,10 +1,11 @@
 // Rights that change while members of a shared group are away: nobody's turn goes to one who may not take it.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { startBroker } from '../helpers/broker.ts'
+import { startBroker, type TestBroker, temporaryFolder } from '../helpers/broker.ts'
 import { HouseRules, pluginEntry } from '../helpers/house-rules.ts'
 import { openWith } from '../helpers/open-config.ts'
 import { type ConnectOptions, connectRaw, kept, type RawClient } from '../helpers/raw-client.ts'
+import { snapshot } from '../helpers/snapshot.ts'
 
 const deadline = { timeout: 30_000 }
 const filter = '$share/workers/jobs/#'
@@ -107,6 +108,57 @@ test('shared: what a connected member may not have any more waits for one who is
   const alice = await come('alice')
   assert.deepEqual((await alice.texts(6)).sort(), jobs)
   assert.equal(sent.length, 2)
+})
+
+test('shared: turns of one who lost the right while the broker did not run go to others', deadline, async (t) => {
+  const folder = await temporaryFolder(t)
+  const rules = new HouseRules()
+  const start = () => startBroker(t, openWith({ plugins: `[${pluginEntry(rules)}]`, folder }))
+  const broker = await start()
+  const come = async ({ port }: TestBroker, name: string) =>
+    connectRaw(t, port(), { ...kept(name), username: name, answers: true })
+  for (const name of ['alice', 'bob']) {
+    const client = await come(broker, name)
+    assert.deepEqual(await client.subscribe(filter, { qos: 1 }), [1])
+    await client.leave()
+  }
+  const sender = await connectRaw(t, broker.port(), { clientId: 'sender' })
+  for (const topic of jobs) await sender.publishAcknowledged(topic, topic)
+  await broker.stop()
+
+  rules.subscribe = not('bob')
+  const again = await start()
+  const alice = await come(again, 'alice')
+  assert.deepEqual((await alice.texts(6)).sort(), jobs)
+  await alice.leave()
+  await again.stop()
+
+  // And who is not known any more.
+  rules.subscribe = () => true
+  rules.users = new Map([['bob', {}]])
+  const third = await start()
+  const late = await connectRaw(t, third.port(), { clientId: 'sender', username: 'bob' })
+  for (const topic of jobs) await late.publishAcknowledged(topic, topic)
+  assert.deepEqual((await (await come(third, 'bob')).texts(6)).sort(), jobs)
+})
+
+test('shared: the same for who was connected when the broker was killed', deadline, async (t) => {
+  const [folder, copy] = [await temporaryFolder(t), await temporaryFolder(t)]
+  const rules = new HouseRules()
+  const plugins = `[${pluginEntry(rules)}]`
+  const broker = await startBroker(t, openWith({ plugins, folder }))
+  for (const name of ['alice', 'bob']) {
+    const client = await connectRaw(t, broker.port(), { ...kept(name), username: name })
+    assert.deepEqual(await client.subscribe(filter, { qos: 1 }), [1])
+  }
+  await snapshot(`${folder}/data`, `${copy}/data`)
+
+  rules.subscribe = not('bob')
+  const again = await startBroker(t, openWith({ plugins, folder: copy }))
+  const sender = await connectRaw(t, again.port(), { clientId: 'sender' })
+  for (const topic of jobs) await sender.publishAcknowledged(topic, topic)
+  const alice = await connectRaw(t, again.port(), { ...kept('alice'), username: 'alice', answers: true })
+  assert.deepEqual((await alice.texts(6)).sort(), jobs)
 })
 
 /** All that the broker had for it. */

@@ -38,7 +38,9 @@ export function storeSurvivalContract(test: StoreTest): void {
   })
 
   survivalTest('sessions are there after a restart with all that belongs to them', async ({ store, reopen }) => {
-    store.putSession(sessionOf('a'))
+    const identity = { username: 'a', groups: ['g'], roles: [], attributes: { tenant: 'é' } }
+    const member = { identity, provenBy: 'auth-file', address: '::1', listener: 'tcp' }
+    store.putSession(sessionOf('a', { member }))
     store.putSubscription('a', subscriptionOf('x/#', { qos: 2, noLocal: true, since: 7, subscriptionId: 268_435_455 }))
     store.putSubscription(
       'a',
@@ -63,7 +65,7 @@ export function storeSurvivalContract(test: StoreTest): void {
     const sessions = sessionsOf((await reopen()).recovered)
     assert.deepEqual(sessions, [
       {
-        session: sessionOf('a'),
+        session: sessionOf('a', { member }),
         subscriptions: [
           subscriptionOf('$share/g/y', { retainAsPublished: true, retainHandling: 2, retainedPending: true }),
           subscriptionOf('x/#', { qos: 2, noLocal: true, since: 7, subscriptionId: 268_435_455 }),

@@ -59,7 +59,7 @@ export async function writePage(results: readonly RowResult[], measurement: Meas
 
 function measuredText(results: Results): string {
   const parts: string[] = []
-  for (const issue of [4, 5, 6] as const) {
+  for (const issue of [4, 5, 6, 7] as const) {
     parts.push(`## Issue ${issue}\n`, tableOf(issue, results))
   }
   const others = otherNodes(results)

@@ -52,7 +52,7 @@ export type Target =
 export interface Row {
   /** For `--only`. */
   readonly name: string
-  readonly issue: 4 | 5 | 6
+  readonly issue: 4 | 5 | 6 | 7
   /** As it stands in the issue's table. */
   readonly work: string
   readonly figure: Figure

@@ -23,6 +23,8 @@ export interface RunningBroker {
 export interface BrokerOptions {
   /** Settings of Oriole's `limits`, beside those that every row has. */
   readonly limits?: Readonly<Record<string, number>>
+  /** What else stands in the files of users, groups and rules; without it 51 users and the shipped rules. */
+  readonly access?: 'one rule' | 'a large company'
   /** An existing data folder; without it a new one, gone with the scope. */
   readonly dataFolder?: string
   /** A node of a cluster that meets at this Redis. */

@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hashPassword } from '../../broker/password.ts'
+import { groupLines, ruleLines, userLines } from '../access-files.ts'
 import { collectable, collectGarbage } from '../collect-garbage.ts'
 import { password } from '../generator.ts'
 import { commandLine, repository, scratchFolder } from '../places.ts'
@@ -38,9 +39,13 @@ export async function startOriole(bench: Bench, scope: Scope, options: BrokerOpt
   }
   // JSON is YAML.
   await writeFile(join(folder, 'oriole.yaml'), JSON.stringify(config))
-  await writeFile(join(folder, 'users.yaml'), await bench.once('users', usersText), { mode: 0o600 })
-  await writeFile(join(folder, 'groups.yaml'), JSON.stringify({ bench: { members: usernames } }))
-  await writeFile(join(folder, 'acl.yaml'), rules)
+  const isLarge = options.access === 'a large company'
+  const users = [await bench.once('users', usersText), ...(isLarge ? userLines : [])]
+  const groups = [`bench: { members: [${usernames.join(', ')}] }`, ...(isLarge ? groupLines : [])]
+  const rules = [...(options.access === 'one rule' ? [] : shippedRules), ...(isLarge ? ruleLines : []), ownRule]
+  await writeFile(join(folder, 'users.yaml'), textOf(users), { mode: 0o600 })
+  await writeFile(join(folder, 'groups.yaml'), textOf(groups))
+  await writeFile(join(folder, 'acl.yaml'), textOf(rules))
 
   const profiling =
     bench.profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${bench.profiles}`, '--cpu-prof-interval=200']
@@ -88,21 +93,25 @@ interface PackageFile {
   readonly scripts: { readonly start: string }
 }
 
-/** The shipped rules, one for the topics of the bench, one for the row about retained messages. */
-const rules = `
-- allow: { subscribe: ["im/u/{user}/#"], publish: ["im/u/+/{user}"] }
-- allow: { subscribe: ["im/u/+/{user}"] }
-- allow: { groups: "*", subscribe: ["im/g/{group}/#"], publish: ["im/g/{group}/{user}"] }
-- allow: { subscribe: ["im/p/+"] }
-- allow: { publish: ["dev/{user}/#"], subscribe: ["cmd/{user}/#"] }
-- allow: { groups: [bench], publish: ["bench/#"], subscribe: ["bench/#"] }
-- allow: { users: [bench], subscribe: ["+/x/#"] }
-`
+/** And one for the row about retained messages. */
+const shippedRules = [
+  '- allow: { subscribe: ["im/u/{user}/#"], publish: ["im/u/+/{user}"] }',
+  '- allow: { subscribe: ["im/u/+/{user}"] }',
+  '- allow: { groups: "*", subscribe: ["im/g/{group}/#"], publish: ["im/g/{group}/{user}"] }',
+  '- allow: { subscribe: ["im/p/+"] }',
+  '- allow: { publish: ["dev/{user}/#"], subscribe: ["cmd/{user}/#"] }',
+  '- allow: { users: [bench], subscribe: ["+/x/#"] }',
+]
+const ownRule = '- allow: { groups: [bench], publish: ["bench/#"], subscribe: ["bench/#"] }'
+
+function textOf(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`
+}
 
 /** One hash for all: each login still costs its own check, the first time. */
 async function usersText(): Promise<string> {
   const hash = await hashPassword(password)
-  return JSON.stringify(Object.fromEntries(usernames.map((name) => [name, hash])))
+  return usernames.map((name) => `${name}: "${hash}"`).join('\n')
 }
 
 async function makeCertificate(scope: Scope): Promise<{ certificate: string; key: string } | undefined> {

@@ -306,7 +306,7 @@ export class Inbox {
     this.#toldAt = now
     this.#telling = true
     this.#trimTo = undefined
-    const pipeline = meeting.redis.pipeline()
+    const answers: Promise<unknown>[] = []
     if (this.#toTell.size > 0) {
       const fields = new Map<string, string>()
       for (const storeId of this.#toTell) {
@@ -314,13 +314,12 @@ export class Inbox {
         const progress = { sequence: this.takenOf(storeId), run: items?.run ?? '-', item: items?.number ?? 0 }
         fields.set(String(storeId), progressText(progress))
       }
-      pipeline.hset(meeting.key('taken', meeting.self.node), fields)
+      answers.push(meeting.redis.hset(meeting.key('taken', meeting.self.node), fields))
       this.#toTell.clear()
     }
-    // Only now: what is trimmed has been told.
-    if (trimTo !== undefined) pipeline.xtrim(this.#key, 'MINID', trimTo)
-    pipeline
-      .exec()
+    // Behind it: what is trimmed has been told.
+    if (trimTo !== undefined) answers.push(meeting.redis.xtrim(this.#key, 'MINID', trimTo))
+    Promise.all(answers)
       .catch((error: unknown) => {
         this.#parts.log.debug({ error: errorText(error) }, 'what was taken could not be told')
       })

@@ -1,7 +1,7 @@
 // Starts real brokers for tests: in this process, or in one of their own that can be killed.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -84,7 +84,9 @@ export async function spawnBroker(
   cwd: string,
   launcher: readonly string[] = [],
 ): Promise<BrokerProcess> {
-  const [program, ...args] = [...launcher, process.execPath, cli, 'start', '--config', configPath]
+  // Node's flags that the command has in its first line.
+  const flags = (await readFile(cli, 'utf8')).split('\n', 1)[0]!.match(/--\w\S*/g) ?? []
+  const [program, ...args] = [...launcher, process.execPath, ...flags, cli, 'start', '--config', configPath]
   const child = spawn(program!, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   t.after(() => child.kill('SIGKILL'))
   let output = ''

@@ -38,6 +38,7 @@ typedef struct {
   const char *websocket_path; // NULL: no WebSocket
   bool tls;
   bool one_by_one; // each connects when the one before has; whoever hands them out in turn does so exactly
+  bool by_halves;  // a publisher waits until half of its window is free, and fills it in one write
   int filters; // of each client that is only held
   bool inbox;  // these are its own inbox and the room of a hundred, as in a chat; else wildcards of all kinds
   int keepalive_seconds;

@@ -51,7 +51,8 @@ static void read_options(int argc, char **argv) {
       {"user", 1, 0, 'u'},          {"password", 1, 0, 'k'},     {"users", 1, 0, 'N'},      {"topic-prefix", 1, 0, 'x'},
       {"client-prefix", 1, 0, 'i'}, {"websocket", 1, 0, 'b'},    {"tls", 0, 0, 'T'},        {"filters", 1, 0, 'F'},
       {"keepalive", 1, 0, 'K'},     {"broker-pid", 1, 0, 'B'},   {"broker-core", 1, 0, 'C'}, {"own-core", 1, 0, 'O'},
-      {"inbox", 0, 0, 'I'},         {"subscription-qos", 1, 0, 'Q'}, {"one-by-one", 0, 0, '1'}, {0, 0, 0, 0},
+      {"inbox", 0, 0, 'I'},         {"subscription-qos", 1, 0, 'Q'}, {"one-by-one", 0, 0, '1'},
+      {"by-halves", 0, 0, 'H'},     {0, 0, 0, 0},
   };
   int letter;
   while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -82,6 +83,7 @@ static void read_options(int argc, char **argv) {
     case 'T': options.tls = true; break;
     case 'I': options.inbox = true; break;
     case '1': options.one_by_one = true; break;
+    case 'H': options.by_halves = true; break;
     case 'F': options.filters = atoi(optarg); break;
     case 'K': options.keepalive_seconds = atoi(optarg); break;
     case 'B': options.broker_pid = atoi(optarg); break;

@@ -144,6 +144,7 @@ static void put_publish(Client *client, uint64_t stamp) {
 // A paced message bears the time at which it was due: what a busy broker held up counts as latency.
 void publish_while_window(Client *client) {
   if (!publishing || client->state != STATE_CONNECTED) return;
+  if (options.by_halves && client->in_flight > options.window / 2) return;
   bool any = false;
   while (client->in_flight < options.window) {
     if (options.count > 0 && counters.published >= (uint64_t)options.count) break;

@@ -163,15 +163,16 @@ test('tls: garbage, plain MQTT, and a hello cut in half harm nobody and are logg
 test('tls: a handshake that stops half way is cut in time, also byte after byte', { timeout }, async (t) => {
   const certificates = await makeCertificates(await makeFolder(t))
   const options = { limits: { connectTimeoutMs: 100 } }
-  const { port, counts, logged } = await openTestListener(t, { type: 'tls', ...certificates.server }, options)
+  const { port, counts } = await openTestListener(t, { type: 'tls', ...certificates.server }, options)
   const socket = await dial(t, port)
   const drip = setInterval(() => socket.write(Buffer.from([0x16])), 20)
   t.after(() => clearInterval(drip))
-  socket.write(Buffer.from('160301ffff01', 'hex'))
+  // A record of 512 bytes, which will never be whole.
+  socket.write(Buffer.from('160301020001', 'hex'))
   await receiveAll(socket)
   const silent = await dial(t, port)
   assert.equal((await receiveAll(silent)).length, 0)
-  await logged('timeout')
+  // Node's clock or ours, whichever is first.
   assert.equal(counts.connectionsRefused.timeout + counts.connectionsRefused.tls, 2)
 })
 

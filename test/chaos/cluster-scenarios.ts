@@ -6,6 +6,7 @@ import { clusterFlapRun } from './cluster-flap.ts'
 import { clusterHostileRun } from './cluster-hostile.ts'
 import { clusterLatencyRun } from './cluster-latency.ts'
 import { clusterLostRun } from './cluster-lost.ts'
+import { clusterManyRun } from './cluster-many.ts'
 import { clusterMatrixRun } from './cluster-matrix.ts'
 import { clusterNodeRun } from './cluster-node.ts'
 import { clusterRedisRun } from './cluster-redis.ts'
@@ -26,6 +27,7 @@ export function clusterScenarios(sizes: ClusterSizes) {
     'cluster-node': (t, random) => clusterNodeRun(t, random, { kills: 1, awayMaxS: 8, perS }),
     'cluster-lost': (t, random) => clusterLostRun(t, random, { perS, afterS: 10 }),
     'cluster-back': (t, random) => clusterLostRun(t, random, { perS, afterS: 10, comesBack: true }),
+    'cluster-many': (t, random) => clusterManyRun(t, random, { sessions: 20_000, asked: 500, perS: 300 }),
     'cluster-cut': (t, random) => clusterCutRun(t, random, { cutS: 12, perS: 300, rivals: 20 }),
     'cluster-flap': (t, random) => clusterFlapRun(t, random, { forS: 60, perS: 100, growthMaxMb: 60 }),
     'cluster-hostile': (t, random) => clusterHostileRun(t, random, { frames: 10_000, perS: 200 }),

@@ -18,16 +18,10 @@ import { RetainedWalks } from './retained-walks.ts'
 import { isCovered, letGoOfRevoked } from './revoked.ts'
 import type { Session } from './session.ts'
 import { Waiting } from './waiting.ts'
-import { Window } from './window.ts'
+import { type Inflight, Window } from './window.ts'
 
 /** At most this many messages for each read of the log, or as many as the window takes. */
 const readMessages = 200
-
-/** 0: it needs no packet identifier. */
-interface Numbered {
-  readonly delivery: Delivery
-  readonly packetId: number
-}
 
 export class Outbox {
   readonly window: Window
@@ -150,17 +144,20 @@ export class Outbox {
   offer(delivery: Delivery): void {
     const link = this.#link
     if (link === undefined) return
-    const isGated = this.#needsGate(delivery)
-    if (delivery.qos === 0 && !isGated) {
+    if (delivery.qos === 0) {
       if (link.hasRoom) this.#send(link, delivery, 0)
       else this.#house.countDrop('output_full', delivery, this.#session)
+      // It may be in the log from before the subscription was lowered to QoS 0.
+      const { sequence } = delivery.outgoing
+      this.pass(sequence)
+      if (sequence > 0 && sequence <= this.#session.loweredAt) this.#writeNow()
       return
     }
     if (isFormers(this.#session.cuts, delivery.outgoing)) return this.pass(delivery.outgoing.sequence)
     if (this.#behind && !this.#collecting) return
     if (!this.#behind && !this.#waiting && this.#mayAdd(link)) {
-      const packetId = this.#packetIdOf(delivery)
-      if (isGated) this.#sendWhenWritten(link, [{ delivery, packetId }])
+      const packetId = this.window.add(delivery)
+      if (this.#needsGate(delivery)) this.#sendWhenWritten(link, [this.window.get(packetId)!])
       else this.#send(link, delivery, packetId)
       return
     }
@@ -211,7 +208,8 @@ export class Outbox {
     const link = this.#link
     if (link === undefined || this.#gated || this.#isIdle || !this.#sendUnacknowledged(link)) return
     this.#missed.tell(link)
-    const gated: Numbered[] = []
+    const gated: Inflight[] = []
+    let wasLowered = false
     const mayAdd = (): boolean => this.#mayAdd(link)
     // A write may end the connection, and then nothing here is ours any more.
     while (this.#link === link) {
@@ -221,11 +219,13 @@ export class Outbox {
         this.#giveUp(0, delivery, 'expired')
         continue
       }
-      const packetId = this.#packetIdOf(delivery)
-      if (gated.length > 0 || this.#needsGate(delivery)) gated.push({ delivery, packetId })
+      const packetId = delivery.qos === 0 ? 0 : this.window.add(delivery)
+      wasLowered ||= packetId === 0 && delivery.outgoing.sequence > 0
+      if (packetId > 0 && (gated.length > 0 || this.#needsGate(delivery))) gated.push(this.window.get(packetId)!)
       else this.#send(link, delivery, packetId)
     }
     if (this.#link !== link) return
+    if (wasLowered) this.#writeNow()
     if (gated.length > 0) this.#sendWhenWritten(link, gated)
     if (this.#behind && !this.#reading && this.#backlog.length === 0) void this.#read(link)
   }
@@ -255,14 +255,14 @@ export class Outbox {
     return this.window.size < link.window && link.hasRoom
   }
 
-  /** After a crash it must be sent again under the same packet identifier (QoS 2, MQTT-4.4.0-1), or never again (QoS 0). */
-  #needsGate({ qos, outgoing: { sequence } }: Delivery): boolean {
-    if (qos === 1 || !this.#session.persistent) return false
-    return qos === 2 || (sequence > 0 && sequence <= this.#session.loweredAt)
+  /** Exactly once: after a crash the message must be sent again under the same packet identifier (MQTT-4.4.0-1). */
+  #needsGate(delivery: Delivery): boolean {
+    return delivery.qos === 2 && this.#session.persistent
   }
 
-  #packetIdOf(delivery: Delivery): number {
-    return delivery.qos === 0 ? 0 : this.window.add(delivery)
+  /** By the next commit, not by a checkpoint: what was queued and left with QoS 0 shall not come again after a crash. */
+  #writeNow(): void {
+    this.#house.store.putCursor(this.#session.clientId, this.cursor(), 'now')
   }
 
   /** False: some must still wait. */
@@ -292,21 +292,20 @@ export class Outbox {
     this.#house.countDrop(why, delivery, this.#session)
   }
 
-  /** The packet identifiers of these messages are on disk before the messages leave; for QoS 0, that they were sent. */
-  #sendWhenWritten(link: Link, numbered: readonly Numbered[]): void {
+  /** The packet identifiers of these messages are on disk before the messages leave. */
+  #sendWhenWritten(link: Link, entries: readonly Inflight[]): void {
     const { rightsVersion } = this.#session
     this.#gated = true
-    for (const { delivery } of numbered) if (delivery.qos === 0) this.pass(delivery.outgoing.sequence)
-    this.#house.store.putCursor(this.#session.clientId, this.cursor(), 'now')
+    this.#writeNow()
     this.#house.commitSent(this.#session, (error) => {
       if (this.#link !== link) return
       if (error !== undefined) return link.end(reason.serverBusy, 'storage is not available')
-      for (const { delivery, packetId } of numbered) {
-        if (this.#link !== link) return
-        if (packetId > 0 && this.window.get(packetId)?.delivery !== delivery) continue
-        const isSure = rightsVersion === this.#session.rightsVersion || isCovered(this.#session, delivery) === true
-        if (isSure) this.#send(link, delivery, packetId)
-        else this.#giveUp(packetId, delivery, 'revoked')
+      for (const entry of entries) {
+        if (this.#link !== link || entry.delivery === undefined) continue
+        const isSure =
+          rightsVersion === this.#session.rightsVersion || isCovered(this.#session, entry.delivery) === true
+        if (isSure) this.#send(link, entry.delivery, entry.packetId)
+        else this.#giveUp(entry.packetId, entry.delivery, 'revoked')
       }
       this.#gated = false
       this.pump()

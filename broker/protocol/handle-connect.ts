@@ -51,7 +51,8 @@ export function handleConnect(connection: Connection, packet: ConnectPacket): La
 
 function answered(connection: Connection, opening: Opening, answer: AuthenticateAnswer): Later {
   if (connection.closed) return undefined
-  if ('identity' in answer) return enter(connection, opening, answer.identity, undefined)
+  // Whatever else it has: who is denied is not let in.
+  if (!('deny' in answer)) return enter(connection, opening, answer.identity, undefined)
   refuseLogin(connection, opening, answer)
   return undefined
 }

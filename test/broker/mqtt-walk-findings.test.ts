@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Packet } from 'mqtt-packet'
 import { startBroker, type TestBroker, temporaryFolder } from '../helpers/broker.ts'
 import { connectRaw, kept, type PacketOf, tryConnect } from '../helpers/raw-client.ts'
@@ -272,5 +273,40 @@ test(
     const back = await connectRaw(t, again.port(), { ...kept('reader'), clean: false })
     await (await connectRaw(t, again.port())).publishAcknowledged('a', 'new')
     assert.deepEqual(await back.texts(1), ['new'])
+  },
+)
+
+test(
+  'order: what was published before a subscription was lowered to QoS 0 comes before what was published after',
+  deadline,
+  async (t) => {
+    const { broker } = await startStored(t)
+    for (let round = 0; round < 10; round += 1) {
+      const reader = await connectRaw(t, broker.port(), { ...kept('reader'), clean: true, answers: true })
+      await reader.subscribe('a', { qos: 1 })
+      const sender = await connectRaw(t, broker.port(), { clientId: 'sender' })
+      const sent: string[] = []
+      const publishSome = (count: number): void => {
+        for (const end = sent.length + count; sent.length < end; ) {
+          sender.publish('a', String(sent.length), { qos: 1 })
+          sent.push(String(sent.length))
+        }
+      }
+      publishSome(20)
+      const messageId = reader.nextPacketId()
+      reader.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: 'a', qos: 0 }] })
+      for (let turn = 0; turn < 20; turn += 1) {
+        publishSome(3)
+        await nextTurn()
+      }
+      const got: PacketOf<'publish'>[] = []
+      while (got.length < sent.length) {
+        const packet = await reader.next()
+        if (packet.cmd === 'publish') got.push(packet)
+      }
+      assert.deepEqual(got.map(textOf), sent)
+      await reader.cut()
+      await sender.cut()
+    }
   },
 )

@@ -19,6 +19,18 @@ async function publish(publisher: RawClient, topic: string, text: string): Promi
   await publisher.publishAcknowledged(topic, text)
 }
 
+test('rights: who is denied is not let in, whatever else the answer of a plugin has', deadline, async (t) => {
+  const rules = new HouseRules()
+  const broker = await startBroker(t, openWith({ plugins: `[${pluginEntry(rules)}]` }))
+  for (const identity of [{ username: 'root', groups: [], roles: [], attributes: {} }, undefined]) {
+    const answer = { deny: 'wrong password', identity }
+    for (const given of [answer, Promise.resolve(answer)]) {
+      rules.authenticate = () => given as never
+      assert.equal((await tryConnect(t, broker.port(), { username: 'root' })).code, 0x86)
+    }
+  }
+})
+
 test('rights: a live subscription that is denied now ends, the others stay', deadline, async (t) => {
   const { rules, broker } = await house(t)
   const alice = await connectRaw(t, broker.port(), { clientId: 'alice', answers: true })

@@ -208,3 +208,26 @@ test('cluster: a session that moves again and again while much is published to i
   const fresh = texts(all().filter(({ packet }) => !packet.dup))
   assert.equal(new Set(fresh).size, fresh.length)
 })
+
+test('cluster: what waits with QoS 0, since its subscription was lowered, moves too, and comes once', {
+  timeout,
+}, async (t) => {
+  const { a, b } = await twoNodes(t)
+  const first = await connectRaw(t, a.port(), {
+    ...kept('reader'),
+    properties: { receiveMaximum: 1, sessionExpiryInterval: 600 },
+  })
+  await first.subscribe('box', { qos: 1 })
+  const sender = await connectRaw(t, a.port(), { clientId: 'sender' })
+  const sent = numbered(0, 300)
+  for (const text of sent) await sender.publishAcknowledged('box', text)
+  assert.equal((await first.expect('publish')).payload.toString(), '0')
+  await first.subscribe('box', { qos: 0 })
+  await first.cut()
+  const second = await connectRaw(t, b.port(), { ...kept('reader'), clean: false, answers: true })
+  // The one that was sent with QoS 1 may come behind those with QoS 0.
+  assert.deepEqual((await second.texts(300)).toSorted(), sent.toSorted())
+  // Behind the reads of the log that were to find it a second time.
+  await sender.publishAcknowledged('box', 'last')
+  assert.deepEqual(await second.texts(1), ['last'])
+})

@@ -169,6 +169,8 @@ export class Judge {
     owed.options = owed.options.filter(({ message }) => message.text === got.text)
     if (got.qos === 0) {
       session.owed = session.owed.filter((other) => other !== owed)
+      // What was kept from before a subscription was lowered may come again after a crash, by QoS 0 as well.
+      if (owed.kind === 'live' && owed.options[0]!.message.qos > 0) session.done.push(owed)
       return
     }
     const before = session.owed.find((other) => mustComeAgain(other, number))

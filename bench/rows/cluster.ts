@@ -35,7 +35,12 @@ export const clusterRows: readonly Row[] = [
     sides: [costSide('nobody wants it', 100_000, false)],
     targets: [{ kind: 'atMost', of: 'nobody wants it', value: 0 }],
   },
-  workersRow('workers', '50 pairs, QoS 0, both ends on the same worker', [...qos0, '--publishers', '50'], 1.6),
+  workersRow(
+    'workers',
+    '50 pairs, QoS 0, window 200, both ends on the same worker',
+    [...qos0, '--publishers', '50'],
+    1.6,
+  ),
   workersRow(
     'workers-qos1',
     '50 pairs, QoS 1, both ends on the same worker',
@@ -43,7 +48,7 @@ export const clusterRows: readonly Row[] = [
     1.6,
   ),
   // An odd number: whoever connects as the 52nd has its publisher on the other worker.
-  workersRow('workers-across', '51 pairs, QoS 0, the ends on two workers', [...qos0, '--publishers', '51']),
+  workersRow('workers-across', '51 pairs, QoS 0, window 200, the ends on two workers', [...qos0, '--publishers', '51']),
 ]
 
 /**
@@ -71,7 +76,7 @@ function workersRow(name: string, work: string, load: readonly string[], atLeast
   return {
     name,
     issue: 6,
-    work: `${work}: one worker and two, on two cores with the load and Redis`,
+    work: `${work}, windows filled by halves: one worker and two, on two cores with the load and Redis`,
     figure: 'deliveredPerS',
     alsoShown: ['loadShare', 'redisCommandsEach'],
     sides: [side('one worker', 1), side('two workers', 2)],

@@ -13,6 +13,8 @@ import { encodeEntry, type Progress, parseProgress } from './stream-entry.ts'
 /** Messages of one read of the log, and bytes of one entry. */
 const readMessages = 500
 const entryBytes = 128 * 1024
+/** Of one command: Redis serves nobody else while it takes one. */
+const commandBytes = 2 * 1024 * 1024
 /** In Redis and not taken: above it the forwarder waits. A node that is away shall not fill Redis: the log has it all. */
 const windowBytes = 8 * 1024 * 1024
 const windowAwayBytes = 256 * 1024
@@ -232,7 +234,7 @@ export class Forwarder {
     const last = entries[entries.length - 1]?.sequence ?? this.#read
     this.#read = end ? durable : Math.min(through, durable)
     if (entries.length > 0) {
-      const chunks = chunksOf(entries)
+      const chunks = groupsOf(entries, entryBytesOf, entryBytes)
       const bodies: Buffer[] = []
       const sent: Sent[] = []
       let after = this.#chain
@@ -286,8 +288,12 @@ export class Forwarder {
 
   async #add(bodies: readonly Buffer[], round: number): Promise<void> {
     const { streamSeal } = this.#parts.meeting
-    const [length, progress] = await this.#send(bodies.map((body) => streamSeal.seal([this.node, 'stream'], body)))
-    if (round === this.#round) this.#learn(length, progress)
+    const sealed = bodies.map((body) => streamSeal.seal([this.node, 'stream'], body))
+    for (const entries of groupsOf(sealed, (entry) => entry.length, commandBytes)) {
+      const [length, progress] = await this.#send(entries)
+      if (round !== this.#round) return
+      this.#learn(length, progress)
+    }
   }
 
   async #send(entries: readonly Buffer[]): Promise<readonly unknown[]> {
@@ -359,21 +365,24 @@ export class Forwarder {
   }
 }
 
-/** In their order; each has at least one message. */
-function chunksOf(entries: readonly Entry[]): Entry[][] {
-  const chunks: Entry[][] = []
+/** In their order, so that each group has at least one, and no more of them than fit into so many bytes. */
+function groupsOf<One>(all: readonly One[], bytesOf: (one: One) => number, most: number): One[][] {
+  const groups: One[][] = []
   let bytes = 0
-  for (const entry of entries) {
-    const { payload, topic } = entry.message
-    const own = payload.length + topic.length + 64
-    const chunk = chunks[chunks.length - 1]
-    if (chunk === undefined || bytes + own > entryBytes) {
-      chunks.push([entry])
+  for (const one of all) {
+    const own = bytesOf(one)
+    const group = groups[groups.length - 1]
+    if (group === undefined || bytes + own > most) {
+      groups.push([one])
       bytes = own
     } else {
-      chunk.push(entry)
+      group.push(one)
       bytes += own
     }
   }
-  return chunks
+  return groups
+}
+
+function entryBytesOf({ message: { payload, topic } }: Entry): number {
+  return payload.length + topic.length + 64
 }

@@ -9,26 +9,28 @@ import { credentialsOf } from './credentials-of.ts'
 
 const readMessages = 100
 
-/** Who it is by now, and what it may have. */
-export async function askAway(house: DeliveryHouse, session: Session): Promise<void> {
+/** Who it is by now, and what it may have. False: a plugin failed, and nothing is changed. */
+export async function askAway(house: DeliveryHouse, session: Session): Promise<boolean> {
   const before = session.lastClient
-  if (before === undefined) return
+  if (before === undefined) return true
   const { member } = session
   const left = member && { identity: member.identity, plugin: member.provenBy }
   const proof = house.hooks.proofOf(before.identity) ?? left
   const answer = proof && (await house.hooks.identify(proof, credentialsOf(before)))
-  if (session.lastClient !== before) return
+  if (session.lastClient !== before) return true
+  if (answer !== undefined && 'deny' in answer && answer.busy === true) return false
   const isGone = answer !== undefined && 'deny' in answer
   const client = answer === undefined || isGone ? before : { ...before, identity: answer.identity }
   session.lastClient = client
   let isBarred = false
   for (const subscription of sharedOf(session)) {
     const may = !isGone && (await mayHold(house, client, subscription))
-    if (session.lastClient !== client) return
+    if (session.lastClient !== client) return true
     subscription.barred = !may
     isBarred ||= !may
   }
   if (isBarred) await passTurnsOn(house, session)
+  return true
 }
 
 async function mayHold({ hooks }: DeliveryHouse, client: ClientInfo, subscription: Subscription): Promise<boolean> {

@@ -14,6 +14,9 @@ import { credentialsOf } from './credentials-of.ts'
 const sliceMs = 4
 /** Connections whose questions wait for plugins; a backend that is asked for each is not asked for all at once. */
 const askedAtOnce = 100
+/** Members that are away for whom plugins failed: then the plugins are left alone for a while. */
+const failuresMax = 10
+const retryMs = 30_000
 
 export interface RightsHouse extends DeliveryHouse {
   /** All of whom it is known who they are. */
@@ -42,6 +45,7 @@ class Slices {
 
 export class Rights {
   readonly #house: RightsHouse
+  #retry: NodeJS.Timeout | undefined
 
   constructor(house: RightsHouse) {
     this.#house = house
@@ -71,12 +75,26 @@ export class Rights {
     return this.#eachAway(everybody, new Slices())
   }
 
+  /**
+   * Members whose plugin fails keep their turns until it answers: at a start, what it asks may not run yet. After a few of
+   * them the plugins are left alone for a while, and then all are asked.
+   */
   async #eachAway(affects: (client: ClientInfo) => boolean, slices: Slices): Promise<void> {
+    let failures = 0
     await eachInSlices(this.#house.sessions.awake(), slices, (session) => {
       const { lastClient } = session
-      if (lastClient === undefined || !this.#isAffected(lastClient, affects)) return undefined
-      return this.#askAway(session)
+      if (lastClient === undefined || failures >= failuresMax || !this.#isAffected(lastClient, affects))
+        return undefined
+      return this.#askAway(session).then((isKnown) => {
+        if (!isKnown) failures += 1
+      })
     })
+    if (failures === 0 || this.#retry !== undefined) return
+    this.#house.log.warn({ retryMs }, 'rights of members that are away could not be asked; they are asked again')
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      void this.started()
+    }, retryMs).unref()
   }
 
   /** A plugin says who the client is now. */
@@ -127,12 +145,13 @@ export class Rights {
     }
   }
 
-  async #askAway(session: Session): Promise<void> {
+  async #askAway(session: Session): Promise<boolean> {
     try {
-      await askAway(this.#house, session)
+      return await askAway(this.#house, session)
     } catch (error) {
       const { clientId } = session
       this.#house.log.error({ clientId, error: errorText(error) }, 'rights of a member that is away could not be asked')
+      return true
     }
   }
 

@@ -149,7 +149,7 @@ export class Sessions {
       known.expiryS = wish.expiryS
       known.disconnectedAt = undefined
       known.lastClient = undefined
-      if (known.member !== undefined) known.member = formerClientOf(wish.info, this.#house.hooks)
+      if (isInGroup(known)) known.member = formerClientOf(wish.info, this.#house.hooks)
       this.#expiries.clear(known)
       this.#house.store.putSession(known.record)
       this.setOnline(known, true)
@@ -178,13 +178,10 @@ export class Sessions {
 
   /** The connection is gone: the session goes with it, or waits for its next one. True: it ended. */
   disconnected(session: Session, client: ClientInfo): boolean {
-    let isInGroup = false
-    for (const subscription of session.subscriptions.values()) {
-      subscription.barred = false
-      isInGroup ||= subscription.share !== undefined
-    }
-    if (isInGroup) session.lastClient = client
-    session.member = isInGroup ? formerClientOf(client, this.#house.hooks) : undefined
+    for (const subscription of session.subscriptions.values()) subscription.barred = false
+    const isMember = isInGroup(session)
+    if (isMember) session.lastClient = client
+    session.member = isMember ? formerClientOf(client, this.#house.hooks) : undefined
     this.setOnline(session, false)
     session.outbox.detach()
     if (session.expiryS === 0) {
@@ -351,6 +348,11 @@ export class Sessions {
     this.#router.remove(subscription.filter, subscription.share, subscription)
     this.#subscriptions -= 1
   }
+}
+
+function isInGroup({ subscriptions }: Session): boolean {
+  for (const { share } of subscriptions.values()) if (share !== undefined) return true
+  return false
 }
 
 /** Members of shared groups are chosen among, and who waits for retained messages has them walked: they are made. */

@@ -5,8 +5,10 @@ import type { LogConfig } from './config/schema.ts'
 
 export type { Logger }
 
-/** Lines are written together, below the 16 KiB that `pino` writes at once: each login is one line, and a write for each took a
- * fifth of the time of a crowd that comes in. */
+/**
+ * Lines are written together, below the 16 KiB that `pino` writes at once: each login is one, and a write for each took a
+ * fifth of the time of a crowd that comes in.
+ */
 const collectedBytes = 15 * 1024
 const collectedMs = 50
 

@@ -1,6 +1,5 @@
 // Wills: kept from CONNECT on, published once when their client is gone, also when it died with the broker
 // (MQTT-3.1.2-7 … -10, MQTT-3.1.3-9).
-
 import type { ClusterWills } from '../cluster/cluster.ts'
 import { Fifo } from '../delivery/fifo.ts'
 import type { HookRunner } from '../hooks.ts'

@@ -261,8 +261,8 @@ function createObserver(links: readonly Link<Observe>[], report: Report): (...to
   }
 }
 
-function deny(because: string): Decision {
-  return Object.freeze({ allow: false, because })
+function deny(because: string, failure?: Failure): Decision {
+  return Object.freeze({ allow: false, because, ...(failure !== undefined && { failed: true as const }) })
 }
 
 /** A plugin that failed has not said who it is not: no password was found wrong. */

@@ -99,6 +99,8 @@ export type ExchangeAnswer =
 export interface Decision {
   readonly allow: boolean
   readonly because: string
+  /** Set by the broker where a plugin threw or gave no answer in time: nobody has said "no". */
+  readonly failed?: true
 }
 
 export interface SubscribeDecision extends Decision {

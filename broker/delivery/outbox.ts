@@ -216,11 +216,16 @@ export class Outbox {
       const delivery = this.#next(link, mayAdd)
       if (delivery === undefined) break
       if (delivery.outgoing.isExpired()) {
+        this.pass(delivery.outgoing.sequence)
         this.#giveUp(0, delivery, 'expired')
         continue
       }
       const packetId = delivery.qos === 0 ? 0 : this.window.add(delivery)
-      wasLowered ||= packetId === 0 && delivery.outgoing.sequence > 0
+      if (packetId === 0 && delivery.outgoing.sequence > 0) {
+        // Before it leaves, which may end the connection; the cursor may stay below it for long.
+        this.pass(delivery.outgoing.sequence)
+        wasLowered = true
+      }
       if (packetId > 0 && (gated.length > 0 || this.#needsGate(delivery))) gated.push(this.window.get(packetId)!)
       else this.#send(link, delivery, packetId)
     }
@@ -262,6 +267,7 @@ export class Outbox {
 
   /** By the next commit, not by a checkpoint: what was queued and left with QoS 0 shall not come again after a crash. */
   #writeNow(): void {
+    if (!this.#session.persistent || this.#session.ended) return
     this.#house.store.putCursor(this.#session.clientId, this.cursor(), 'now')
   }
 

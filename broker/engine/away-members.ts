@@ -3,7 +3,7 @@
 import type { DeliveryHouse } from '../delivery/house.ts'
 import type { Session } from '../delivery/session.ts'
 import type { Subscription } from '../delivery/subscription.ts'
-import type { ClientInfo } from '../plugin.ts'
+import type { ClientInfo, SubscribeDecision } from '../plugin.ts'
 import { privateStream } from '../store/store.ts'
 import { credentialsOf } from './credentials-of.ts'
 
@@ -18,41 +18,50 @@ export async function askAway(house: DeliveryHouse, session: Session): Promise<b
   const proof = house.hooks.proofOf(before.identity) ?? left
   const answer = proof && (await house.hooks.identify(proof, credentialsOf(before)))
   if (session.lastClient !== before) return true
-  if (answer !== undefined && 'deny' in answer && answer.busy === true) return false
   const isGone = answer !== undefined && 'deny' in answer
-  const client = answer === undefined || isGone ? before : { ...before, identity: answer.identity }
+  if (isGone && answer.busy === true) return false
+  // A new one in any case: who asked before finds that its answers count no more.
+  const client = answer === undefined || isGone ? { ...before } : { ...before, identity: answer.identity }
   session.lastClient = client
-  let isBarred = false
+  const decided: { readonly subscription: Subscription; readonly decision: SubscribeDecision }[] = []
   for (const subscription of sharedOf(session)) {
-    const may = !isGone && (await mayHold(house, client, subscription))
+    const decision = isGone ? gone : await mayHold(house, client, subscription)
     if (session.lastClient !== client) return true
-    subscription.barred = !may
-    isBarred ||= !may
+    if (decision.failed === true) return false
+    decided.push({ subscription, decision })
   }
-  if (isBarred) await passTurnsOn(house, session)
+  for (const { subscription, decision } of decided) {
+    subscription.barred = !decision.allow
+    if (decision.allow) subscription.withhold = decision.withhold
+  }
+  if (decided.some(({ decision }) => !decision.allow)) await passTurnsOn(house, session, client)
   return true
 }
 
-async function mayHold({ hooks }: DeliveryHouse, client: ClientInfo, subscription: Subscription): Promise<boolean> {
-  const { filter, share, record } = subscription
+const gone: SubscribeDecision = { allow: false, because: 'nobody vouches for it any more' }
+const unwished: SubscribeDecision = { allow: false, because: 'the house subscribes to it no longer' }
+
+function mayHold(
+  { hooks }: DeliveryHouse,
+  client: ClientInfo,
+  { filter, share, record }: Subscription,
+): SubscribeDecision | Promise<SubscribeDecision> {
   const wishes = client.identity.subscriptions ?? []
-  if (record.automatic === 'only' && !wishes.some((wish) => wish.filter === record.filter)) return false
-  const decision = await hooks.authorizeSubscribe(client, { filter, qos: record.qos, share })
-  if (decision.allow) subscription.withhold = decision.withhold
-  return decision.allow
+  if (record.automatic === 'only' && !wishes.some((wish) => wish.filter === record.filter)) return unwished
+  return hooks.authorizeSubscribe(client, { filter, qos: record.qos, share })
 }
 
 /** What nobody else takes stays: the right may come back. What was passed on is done here; a crash may repeat it. */
-async function passTurnsOn(house: DeliveryHouse, session: Session): Promise<void> {
+async function passTurnsOn(house: DeliveryHouse, session: Session, client: ClientInfo): Promise<void> {
   const upTo = house.store.lastSequence
   for (let { position: after } = session.outbox.cursor(); ; ) {
-    const known = session.outbox.window.knownSequences()
-    const read = await house.store.read([{ stream: privateStream(session.clientId), after, upTo }], readMessages, known)
+    const done = session.outbox.window.knownSequences()
+    const read = await house.store.read([{ stream: privateStream(session.clientId), after, upTo }], readMessages, done)
+    // Its client is back, and what it may not have is passed on as it reads; or it was asked again.
+    if (session.lastClient !== client) return
     for (const { sequence, message } of read.entries) {
-      // Its client is back, and what it may not have is passed on as it reads.
-      if (session.lastClient === undefined) return
       const { via } = message
-      if (via === undefined || known.has(sequence) || session.subscriptions.get(via)?.barred !== true) continue
+      if (via === undefined || done.has(sequence) || session.subscriptions.get(via)?.barred !== true) continue
       if (house.passOnTurn(message, via, session)) session.outbox.pass(sequence)
     }
     if (read.end) return

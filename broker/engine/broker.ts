@@ -183,6 +183,7 @@ export class Broker extends Aedes implements Engine {
   /** Tells the clients, and closes the store once everything is written. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
+    this.reception.rights.stop()
     this.reception.close()
     await new Promise<void>((resolve) => super.close(() => resolve()))
     await this.flush()

@@ -14,7 +14,7 @@ import { credentialsOf } from './credentials-of.ts'
 const sliceMs = 4
 /** Connections whose questions wait for plugins; a backend that is asked for each is not asked for all at once. */
 const askedAtOnce = 100
-/** Members that are away for whom plugins failed: then the plugins are left alone for a while. */
+/** Members that are away for whom plugins failed, one after the other: then the plugins are left alone for a while. */
 const failuresMax = 10
 const retryMs = 30_000
 
@@ -45,7 +45,10 @@ class Slices {
 
 export class Rights {
   readonly #house: RightsHouse
+  /** Members that are away and could not be asked. */
+  readonly #unknown = new Set<Session>()
   #retry: NodeJS.Timeout | undefined
+  #isStopped = false
 
   constructor(house: RightsHouse) {
     this.#house = house
@@ -65,35 +68,59 @@ export class Rights {
       return this.#ask(connection, change, slices)
     })
     // Behind the others: who lost all just now is away by now, too.
-    await this.#eachAway(affects, slices)
+    await this.#askAway(this.#house.sessions.awake(), affects, slices, Number.POSITIVE_INFINITY)
     this.#house.log.info({ audit: 'rights', ...change }, 'rights asked again')
     return change
   }
 
   /** Rights may have changed while the broker did not run. Never rejects. */
   started(): Promise<void> {
-    return this.#eachAway(everybody, new Slices())
+    return this.#askAway(this.#house.sessions.awake(), everybody, new Slices(), failuresMax)
+  }
+
+  stop(): void {
+    clearTimeout(this.#retry)
+    this.#isStopped = true
   }
 
   /**
-   * Members whose plugin fails keep their turns until it answers: at a start, what it asks may not run yet. After a few of
-   * them the plugins are left alone for a while, and then all are asked.
+   * Those of these sessions that are members of shared groups and away. One whose plugin fails keeps its turns until the
+   * plugin answers: at a start, what that asks may not run yet. After `failuresInRow` the plugins are left alone for a
+   * while; then those come first that were not asked.
    */
-  async #eachAway(affects: (client: ClientInfo) => boolean, slices: Slices): Promise<void> {
+  async #askAway(
+    sessions: Iterable<Session>,
+    affects: (client: ClientInfo) => boolean,
+    slices: Slices,
+    failuresInRow: number,
+  ): Promise<void> {
     let failures = 0
-    await eachInSlices(this.#house.sessions.awake(), slices, (session) => {
+    const failed: Session[] = []
+    const left: Session[] = []
+    await eachInSlices(sessions, slices, (session) => {
       const { lastClient } = session
-      if (lastClient === undefined || failures >= failuresMax || !this.#isAffected(lastClient, affects))
+      if (lastClient === undefined || !this.#isAffected(lastClient, affects)) return undefined
+      if (failures >= failuresInRow || this.#isStopped) {
+        left.push(session)
         return undefined
-      return this.#askAway(session).then((isKnown) => {
-        if (!isKnown) failures += 1
+      }
+      return this.#askMember(session).then((isKnown) => {
+        failures = isKnown ? 0 : failures + 1
+        if (!isKnown) failed.push(session)
       })
     })
-    if (failures === 0 || this.#retry !== undefined) return
+    if (failed.length > 0) this.#askLater([...left, ...failed])
+  }
+
+  #askLater(members: readonly Session[]): void {
+    for (const session of members) this.#unknown.add(session)
+    if (this.#retry !== undefined || this.#isStopped) return
     this.#house.log.warn({ retryMs }, 'rights of members that are away could not be asked; they are asked again')
     this.#retry = setTimeout(() => {
       this.#retry = undefined
-      void this.started()
+      const again = [...this.#unknown]
+      this.#unknown.clear()
+      void this.#askAway(again, everybody, new Slices(), failuresMax)
     }, retryMs).unref()
   }
 
@@ -145,7 +172,7 @@ export class Rights {
     }
   }
 
-  async #askAway(session: Session): Promise<boolean> {
+  async #askMember(session: Session): Promise<boolean> {
     try {
       return await askAway(this.#house, session)
     } catch (error) {

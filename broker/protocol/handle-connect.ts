@@ -262,6 +262,8 @@ function welcome(
     connection.welcomed()
     host.emitEvent('connackSent', connection)
     host.hooks.onConnected?.(info)
+    // Whoever was told may have ended it.
+    if (connection.closed) return
     session.outbox.attach(connection)
     host.emitEvent('clientReady', connection)
   }

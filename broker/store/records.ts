@@ -215,17 +215,9 @@ export function decodeCursor(record: Buffer, start = 0, end: number = record.len
   return { position, done, inflight }
 }
 
-/** What plugins put into an identity is theirs, and it is rare: JSON does here. What JSON cannot hold is left out. */
+/** What plugins put into an identity is theirs, and it is rare: JSON does here. */
 function writeFormerClient({ identity, provenBy, address, listener }: FormerClient): void {
-  const { username, groups, roles, attributes } = identity
-  const from = { provenBy, address, listener }
-  let text: string
-  try {
-    text = JSON.stringify({ ...identity, ...from })
-  } catch {
-    text = JSON.stringify({ username, groups, roles, attributes, ...from })
-  }
-  const bytes = Buffer.from(text)
+  const bytes = Buffer.from(JSON.stringify({ ...identity, provenBy, address, listener }))
   writer.u32(bytes.length).raw(bytes)
 }
 

@@ -277,6 +277,30 @@ test(
 )
 
 test(
+  'session: what came with QoS 0 after its subscription was lowered does not come again behind one that is not acknowledged',
+  deadline,
+  async (t) => {
+    const { broker } = await startStored(t)
+    const sender = await connectRaw(t, broker.port())
+    const first = await connectRaw(t, broker.port(), {
+      ...kept('reader'),
+      properties: { receiveMaximum: 1, sessionExpiryInterval: 600 },
+    })
+    await first.subscribe('a', { qos: 1 })
+    for (const text of ['0', '1', '2']) await sender.publishAcknowledged('a', text)
+    await first.expect('publish')
+    await first.subscribe('a', { qos: 0 })
+    await first.cut()
+    const second = await connectRaw(t, broker.port(), { ...kept('reader'), clean: false })
+    assert.deepEqual(await second.texts(3), ['0', '1', '2'])
+    await second.cut()
+    const third = await connectRaw(t, broker.port(), { ...kept('reader'), clean: false })
+    await sender.publishAcknowledged('a', 'new')
+    assert.deepEqual(await third.texts(2), ['0', 'new'])
+  },
+)
+
+test(
   'order: what was published before a subscription was lowered to QoS 0 comes before what was published after',
   deadline,
   async (t) => {

@@ -142,32 +142,46 @@ test('shared: turns of one who lost the right while the broker did not run go to
   assert.deepEqual((await (await come(third, 'bob')).texts(6)).sort(), jobs)
 })
 
-test('shared: whose plugin fails at the start keeps its turns', deadline, async (t) => {
-  const folder = await temporaryFolder(t)
-  const rules = new HouseRules()
-  const start = () => startBroker(t, openWith({ plugins: `[${pluginEntry(rules)}]`, folder }))
-  const broker = await start()
-  for (const name of ['alice', 'bob']) {
-    const client = await connectRaw(t, broker.port(), { ...kept(name), username: name })
-    await client.subscribe(filter, { qos: 1 })
-    await client.leave()
-  }
-  await broker.stop()
-  const asked = new Promise<void>((resolve) => {
-    rules.identify = (identity) => {
-      if (identity.username !== 'bob') return identity
-      resolve()
-      throw new Error('planted')
+for (const hook of ['identify', 'authorizeSubscribe'] as const) {
+  test(`shared: whose plugin fails in ${hook} at the start keeps its turns`, deadline, async (t) => {
+    const folder = await temporaryFolder(t)
+    const rules = new HouseRules()
+    const start = () => startBroker(t, openWith({ plugins: `[${pluginEntry(rules)}]`, folder }))
+    const broker = await start()
+    for (const name of ['alice', 'bob']) {
+      const client = await connectRaw(t, broker.port(), { ...kept(name), username: name })
+      await client.subscribe(filter, { qos: 1 })
+      await client.leave()
     }
+    await broker.stop()
+    const asked = new Promise<void>((resolve) => {
+      const failForBob = (username: string): void => {
+        if (username !== 'bob') return
+        resolve()
+        throw new Error('planted')
+      }
+      if (hook === 'authorizeSubscribe') {
+        rules.subscribe = ({ identity }) => {
+          failForBob(identity.username)
+          return true
+        }
+      } else {
+        rules.identify = (identity) => {
+          failForBob(identity.username)
+          return identity
+        }
+      }
+    })
+    const again = await start()
+    await asked
+    rules.identify = undefined
+    rules.subscribe = () => true
+    const sender = await connectRaw(t, again.port(), { clientId: 'sender' })
+    for (const topic of jobs) await sender.publishAcknowledged(topic, topic)
+    const bob = await connectRaw(t, again.port(), { ...kept('bob'), username: 'bob', answers: true })
+    assert.equal((await textsNow(bob)).length, 3)
   })
-  const again = await start()
-  await asked
-  rules.identify = undefined
-  const sender = await connectRaw(t, again.port(), { clientId: 'sender' })
-  for (const topic of jobs) await sender.publishAcknowledged(topic, topic)
-  const bob = await connectRaw(t, again.port(), { ...kept('bob'), username: 'bob', answers: true })
-  assert.equal((await textsNow(bob)).length, 3)
-})
+}
 
 test('shared: the same for who was connected when the broker was killed', deadline, async (t) => {
   const [folder, copy] = [await temporaryFolder(t), await temporaryFolder(t)]

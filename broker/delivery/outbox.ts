@@ -174,8 +174,8 @@ export class Outbox {
   }
 
   /** Retained messages of a new subscription, by the filter as the client wrote it (MQTT-3.3.1-9 … -11). */
-  offerRetained(filter: string): void {
-    this.#walks.add(filter)
+  offerRetained(filters: readonly string[]): void {
+    for (const filter of filters) this.#walks.add(filter)
     this.pump()
   }
 

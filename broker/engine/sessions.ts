@@ -112,7 +112,7 @@ export class Sessions {
       const subscription = new Subscription(session, record, split, undefined)
       session.hold(subscription)
       if (parsed !== undefined) this.#router.add(subscription.filter, subscription.share, subscription)
-      if (record.retainedPending) session.outbox.offerRetained(record.filter)
+      if (record.retainedPending) session.outbox.offerRetained([record.filter])
     }
     this.#expiries.set(session, session.expiresAt ?? disconnectedAt)
     return session
@@ -236,7 +236,7 @@ export class Sessions {
       const split = { filter: parsed?.filter ?? found.filter, share: parsed?.share }
       const since = { ...found, since: store.lastSequence, keptUntil: 0 }
       this.subscribe(new Subscription(session, since, split, undefined), undefined)
-      if (found.retainedPending) session.outbox.offerRetained(found.filter)
+      if (found.retainedPending) session.outbox.offerRetained([found.filter])
     }
     this.#expiries.set(session, session.expiresAt ?? disconnectedAt)
   }

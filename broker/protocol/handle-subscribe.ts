@@ -26,10 +26,10 @@ export async function handleSubscribe(connection: Connection, packet: SubscribeP
     packet.packetId,
     outcomes.map((outcome) => outcome.code),
   )
+  // All in one go: what the first of them has to wait for shall not make the retained messages of the next ones later ones.
   const sendRetained = (): void => {
-    for (const [index, { retained }] of outcomes.entries()) {
-      if (retained) connection.session.outbox.offerRetained(packet.requests[index]!.filter)
-    }
+    const offered = packet.requests.filter((_, index) => outcomes[index]!.retained)
+    connection.session.outbox.offerRetained(offered.map(({ filter }) => filter))
   }
   const settled = connection.host.settled(connection.session)
   if (settled !== undefined) sendWhenSettled(connection, settled, bytes, sendRetained)

@@ -110,7 +110,7 @@ async function subscribeAutomatically(connection: Connection, wanted: AutomaticS
   host.subscribe(connection.info, new Subscription(session, record, split, decision.withhold))
   host.counts.subscribes += 1
   host.hooks.onSubscribed?.(info, written, granted)
-  if (held === undefined && split.share === undefined) session.outbox.offerRetained(written)
+  if (held === undefined && split.share === undefined) session.outbox.offerRetained([written])
 }
 
 function wishOf({ info }: Connection, filter: string): AutomaticSubscription | undefined {

@@ -134,7 +134,7 @@ for (const [what, { hook, because }] of Object.entries(failures)) {
     for (const name of ['authorizePublish', 'authorizeSubscribe'] as const) {
       const { run, errors, lines } = runner({}, { [name]: hook }, { [name]: () => yes })
       const decision = await run[name](client, { ...question, ...filterQuestion })
-      assert.deepEqual(decision, { allow: false, because: `p2: ${name} ${because}` })
+      assert.deepEqual(decision, { allow: false, because: `p2: ${name} ${because}`, failed: true })
       assert.deepEqual(errors, ['p2'])
       assert.equal(lines.length, 1)
     }

@@ -1,6 +1,7 @@
 // Retained messages: set, replaced, cleared, and who gets them at which subscription (MQTT 3.3.1.3, 3.8.3.1).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { startBroker, temporaryFolder } from '../helpers/broker.ts'
 import { openWith } from '../helpers/open-config.ts'
 import { connectRaw, kept, type RawClient } from '../helpers/raw-client.ts'
@@ -177,4 +178,26 @@ test('retained: quotas are answered with 0x97, replacing and clearing always wor
   assert.equal(await set(bob, 'd'), 0x97)
   assert.equal(await set(alice, 'a', ''), 0x10)
   assert.equal(await set(bob, 'd'), 0x10)
+})
+
+test('retained: all filters of one SUBSCRIBE get what was retained at one moment', { timeout }, async (t) => {
+  const folder = await temporaryFolder(t)
+  const port = (await startBroker(t, openWith({ folder }))).port()
+  const publisher = await connectRaw(t, port, { answers: true })
+  for (let round = 0; round < 20; round += 1) {
+    const reader = await connectRaw(t, port, { ...kept(`reader ${round}`), answers: true })
+    const subscriptions = ['a', '+', '#'].map((topic) => ({ topic, qos: 2 as const }))
+    reader.send({ cmd: 'subscribe', messageId: reader.nextPacketId(), subscriptions })
+    for (let count = 0; count < 20; count += 1) {
+      publisher.publish('a', `${round} ${count}`, { retain: true, qos: 2 })
+      await nextTurn()
+    }
+    const retained: string[] = []
+    while (retained.length < 3) {
+      const packet = await reader.next()
+      if (packet.cmd === 'publish' && packet.retain) retained.push(packet.payload.toString())
+    }
+    assert.equal(new Set(retained).size, 1, retained.join(', '))
+    await reader.cut()
+  }
 })

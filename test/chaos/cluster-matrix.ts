@@ -194,15 +194,8 @@ function differenceOf(wanted: readonly string[], got: readonly string[], isShare
   const missing = without(wanted, got)
   const surplus = without(got, wanted)
   if (missing.length > 0 || surplus.length > 0) return `missing: ${missing}\nmore: ${surplus}`
-  const [orderWanted, orderGot] = [wanted, got].map((all) => ordered(isShared ? firstAndLast(all) : all))
+  const [orderWanted, orderGot] = [wanted, got].map((all) => ordered(all, isShared))
   return orderWanted === orderGot ? undefined : `order: ${orderGot}\nwanted: ${orderWanted}`
-}
-
-function firstAndLast(all: readonly string[]): string[] {
-  const payloadOf = (text: string): string => (JSON.parse(text) as string[])[1]!
-  const payloads = all.map(payloadOf)
-  const first = all.filter((_, index) => payloads.indexOf(payloads[index]!) === index)
-  return [...first, ...all.filter((_, index) => payloads.lastIndexOf(payloads[index]!) === index)]
 }
 
 function without(all: readonly string[], others: readonly string[]): string[] {
@@ -214,8 +207,18 @@ function without(all: readonly string[], others: readonly string[]): string[] {
   })
 }
 
-function ordered(all: readonly string[]): string {
+function ordered(all: readonly string[], isShared: boolean): string {
   const parsed = all.map((text) => JSON.parse(text) as [string, string, number, boolean])
   const stored = parsed.filter(([, , qos]) => qos > 0).map(([topic, payload]) => [topic, payload] as const)
-  return JSON.stringify(stored.sort(([a], [b]) => (a < b ? -1 : Number(a > b))))
+  const compared = isShared ? firstAndLast(stored) : stored
+  return JSON.stringify(compared.sort(([a], [b]) => (a < b ? -1 : Number(a > b))))
+}
+
+type Stored = readonly [topic: string, payload: string]
+
+/** The first copies of all messages, behind them the last ones. */
+function firstAndLast(stored: readonly Stored[]): Stored[] {
+  const payloads = stored.map(([, payload]) => payload)
+  const first = stored.filter(([, payload], index) => payloads.indexOf(payload) === index)
+  return [...first, ...stored.filter(([, payload], index) => payloads.lastIndexOf(payload) === index)]
 }

@@ -21,6 +21,10 @@ export class HashQueue {
   /** Names of users, and names that are none, which shall not push the others out. */
   readonly #guessed = { known: new Map<string, number>(), unknown: new Map<string, number>() }
   readonly #samples: Record<Kind, number[]> = { fresh: [], guessed: [] }
+  /** Hashes under way for names that are none: their end is a sample. */
+  readonly #measuring: Record<Kind, number> = { fresh: 0, guessed: 0 }
+  /** Who waits for the first sample. */
+  readonly #untimed: Record<Kind, (() => void)[]> = { fresh: [], guessed: [] }
   #idle = 0
 
   /** Something is being hashed: one that is not for a user would be in the way. */
@@ -43,26 +47,42 @@ export class HashQueue {
     return this.#run(kind, hash, isWrong)
   }
 
-  /** It is known how long that would take. */
+  /** For a name that is none, as `run`: one is hashed, so that it is known how long that takes. */
+  runForNobody<T>(username: string, hash: () => Promise<T>, isWrong: (answer: T) => boolean): Promise<T> | undefined {
+    const kind = this.#kindOf(username)
+    const answer = this.run(username, false, hash, isWrong)
+    if (answer === undefined) return undefined
+    this.#measuring[kind] += 1
+    return answer.finally(() => {
+      this.#measuring[kind] -= 1
+      for (const goOn of this.#untimed[kind].splice(0)) goOn()
+    })
+  }
+
+  /** It is known how long that would take, or will be. */
   canPretend(username: string): boolean {
-    return this.#samples[this.#kindOf(username)].length > 0
+    const kind = this.#kindOf(username)
+    return this.#samples[kind].length > 0 || this.#measuring[kind] > 0
   }
 
   /**
    * Waits as long as a wrong password takes now, with its place in the queue, and hashes nothing: thousands of made-up names keep
-   * nobody who is real from logging in. Undefined: too many wait already.
+   * nobody who is real from logging in, from the first moment on. Undefined: too many wait already.
    */
   pretend(username: string): Promise<void> | undefined {
-    const samples = this.#samples[this.#kindOf(username)]
-    const sample = samples[Math.floor(Math.random() * samples.length)]
-    if (sample === undefined || this.#idle >= idleMax) return undefined
+    if (this.#idle >= idleMax) return undefined
     this.#idle += 1
-    return new Promise((resolve) =>
-      setTimeout(() => {
-        this.#idle -= 1
-        resolve()
-      }, sample),
-    )
+    return this.#passTime(this.#kindOf(username)).finally(() => {
+      this.#idle -= 1
+    })
+  }
+
+  async #passTime(kind: Kind): Promise<void> {
+    const cameAt = performance.now()
+    const samples = this.#samples[kind]
+    if (samples.length === 0) await new Promise<void>((known) => this.#untimed[kind].push(known))
+    const sample = samples[Math.floor(Math.random() * samples.length)] ?? 0
+    await new Promise((resolve) => setTimeout(resolve, cameAt + sample - performance.now()))
   }
 
   /** A password for this name was wrong. */

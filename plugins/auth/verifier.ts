@@ -82,10 +82,13 @@ export function createVerifier(): Verifier {
       if (same !== undefined) return same
       const ofUser = pendingOfUser.get(username) ?? 0
       if (ofUser >= pendingOfUserMax) return 'busy'
+      const work = () => check(print, password, hash)
       const verdict =
-        given === undefined && queue.isBusy && queue.canPretend(username)
-          ? queue.pretend(username)?.then((): Verdict => 'wrong')
-          : queue.run(username, ofUser > 0, () => check(print, password, hash), isWrong)
+        given !== undefined
+          ? queue.run(username, ofUser > 0, work, isWrong)
+          : queue.isBusy && queue.canPretend(username)
+            ? queue.pretend(username)?.then((): Verdict => 'wrong')
+            : queue.runForNobody(username, work, isWrong)
       return verdict === undefined ? 'busy' : finished(username, print, verdict, given !== undefined)
     },
   }

@@ -1,6 +1,6 @@
 // 10,000 users, 2,000 groups and 5,000 rules: how long a start takes, and that a change of one line holds up nobody. Measured
 // in time of the processor, because that of the clock is the other tests' too, and against what the YAML library alone needs for
-// these files, because processors differ. What it prints on a free core is compared with the 2 s and the 20 ms of docs/access.md.
+// these files, because processors differ. docs/access.md has what it printed on a free core.
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

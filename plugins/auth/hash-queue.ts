@@ -1,4 +1,5 @@
 // Which password is hashed next: two at once, those of users whom nobody is guessing first.
+import { setTimeout as wait } from 'node:timers/promises'
 
 /** scrypt takes as many threads as there are cores; more at once would only wait in the pool that also syncs the disk. */
 const runningMax = 2
@@ -82,7 +83,7 @@ export class HashQueue {
     const samples = this.#samples[kind]
     if (samples.length === 0) await new Promise<void>((known) => this.#untimed[kind].push(known))
     const sample = samples[Math.floor(Math.random() * samples.length)] ?? 0
-    await new Promise((resolve) => setTimeout(resolve, cameAt + sample - performance.now()))
+    await wait(cameAt + sample - performance.now())
   }
 
   /** A password for this name was wrong. */

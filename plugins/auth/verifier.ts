@@ -1,5 +1,5 @@
 // Checks passwords against hashes, and remembers what was right: scrypt costs 40 ms, a remembered answer microseconds.
-import { createHash, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { isTokenHash, verifyPassword, verifyToken } from '../../broker/password.ts'
 import { Decoys } from './decoy-hashes.ts'
 import { HashQueue } from './hash-queue.ts'
@@ -30,7 +30,7 @@ export function createVerifier(): Verifier {
   /** Holds the hash too: when the entry in the file changes, what was remembered no longer fits. */
   function fingerprint(username: string, password: Buffer, hash: string): string {
     const names = `${Buffer.byteLength(username)}:${username}${Buffer.byteLength(hash)}:${hash}`
-    return createHash('sha256').update(key).update(names).update(password).digest('base64')
+    return createHmac('sha256', key).update(names).update(password).digest('base64')
   }
 
   function remember(print: string): void {

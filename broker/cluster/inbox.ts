@@ -94,6 +94,7 @@ export class Inbox {
       this.#wake()
     })
     this.#reader = meeting.openReader()
+    this.#reader.on('ready', () => this.#wake())
     this.#reading = this.#read(this.#reader)
   }
 
@@ -137,7 +138,7 @@ export class Inbox {
     while (!this.#stopped) {
       try {
         if (this.#failed) await this.#beginAgain()
-        else if (!this.#parts.meeting.isUp) await this.#rest(blockMs)
+        else if (!this.#parts.meeting.isUp || reader.status !== 'ready') await this.#rest(blockMs)
         else if (this.#pendingBytes > pendingMaxBytes) await this.#rest(retryMs)
         else await this.#readSome(reader)
       } catch (error) {

@@ -61,10 +61,13 @@ export class Link extends EventEmitter<{ up: []; down: [] }> {
     this.#tending = this.#tend()
   }
 
-  /** Waits for the connection where `commands` would reject; rejects when connecting fails, or the connection is lost. */
+  /**
+   * Rejects at once while its own connection is not `ready`. What ioredis keeps for later instead would never be settled
+   * when it is disconnected between two attempts to connect, and who stops would wait for it for ever.
+   */
   openReader(): Redis {
     const { commandTimeout, ...options } = this.#options.redis
-    const reader = new Redis({ ...options, enableOfflineQueue: true, lazyConnect: false })
+    const reader = new Redis({ ...options, lazyConnect: false })
     reader.on('error', (error: Error) => this.#problem(error))
     this.#readers.add(reader)
     reader.once('end', () => this.#readers.delete(reader))

@@ -32,8 +32,8 @@ export interface Meeting {
   /** Seals the entries of streams; the context says where they belong: [target node, kind]. */
   readonly streamSeal: Seal
   /**
-   * A connection of its own for one blocking reader; the caller ends it with `disconnect()`. What it waits for rejects
-   * when Redis goes away; after that it waits for the connection to come back, or rejects when that fails.
+   * A connection of its own for one reader that blocks; the caller ends it with `disconnect()`. What it waits for rejects
+   * when Redis goes away; after that it rejects at once until the connection is `ready` again.
    */
   openReader(): Redis
   /** `PREFIX:part:part`, one hash slot for the whole cluster. */

@@ -161,6 +161,7 @@ test('meeting: a redis that hangs counts as down within 2 s, commands reject at 
   await allMet(a, b)
   const reader = a.openReader()
   t.after(() => reader.disconnect())
+  await once(reader, 'ready')
   const blocked = assert.rejects(reader.xread('BLOCK', 60_000, 'STREAMS', a.key('to', 'a'), '$'))
   const frozenAt = performance.now()
   redis.freeze()
@@ -182,6 +183,7 @@ test('meeting: a redis that hangs counts as down within 2 s, commands reject at 
   redis.thaw()
   await up
   await allMet(a, b)
+  if (reader.status !== 'ready') await once(reader, 'ready')
   const added = reader.xread('BLOCK', 10_000, 'STREAMS', a.key('to', 'a'), '$')
   await observer(t, redis).client('ID')
   await b.redis.xadd(a.key('to', 'a'), '*', 'k', 'v')
@@ -251,4 +253,19 @@ test('meeting: who listens for up late is told too, once for each return', { tim
   await redis.start()
   await up
   assert.deepEqual(told, ['early', 'late', 'early', 'late'])
+})
+
+test('meeting: what a reader waits for is settled, also when it is ended between two attempts to connect', {
+  timeout,
+}, async (t) => {
+  const redis = await startRedis(t)
+  const a = await openMeeting(t, redis, 'a')
+  const reader = a.openReader()
+  await once(reader, 'ready')
+  const isReconnecting = once(reader, 'reconnecting')
+  await redis.kill()
+  await isReconnecting
+  const asked = assert.rejects(reader.xread('BLOCK', 10_000, 'STREAMS', a.key('to', 'a'), '$'))
+  reader.disconnect()
+  await asked
 })

@@ -8,6 +8,7 @@ import { bookOf, type RuleBook } from './acl/rule-book.ts'
 import { type RulesFile, rulesSchema } from './acl/rules-file.ts'
 
 interface KnownRights {
+  readonly client: ClientInfo
   readonly identity: Identity
   readonly rights: Rights
 }
@@ -15,7 +16,7 @@ interface KnownRights {
 /** Rights take some kilobytes and microseconds: those of a publisher that has not asked for so long are made anew. */
 const forgetAfterMs = 30_000
 /** A client asks for its filters one after the other, and then for none: so many clients may do it at once. */
-const askingMax = 64
+const askingMax = 16
 
 export default definePlugin({
   name: 'acl-file',
@@ -32,12 +33,16 @@ export default definePlugin({
     /** Of those who published lately, and of those who did before. */
     let known = new WeakMap<ClientInfo, KnownRights>()
     let before = known
-    /** Of those who subscribed last. */
-    const asking = new Map<ClientInfo, KnownRights>()
+    /**
+     * Of those who subscribed last, each in the place of the oldest. In the place of a Map: what was in a Map that has
+     * grown or was cleared is kept by its former tables until the old generation is collected, 4 kB for each connection.
+     */
+    const asking: (KnownRights | undefined)[] = new Array(askingMax).fill(undefined)
+    let asked = 0
     const forget = () => {
       known = new WeakMap()
       before = known
-      asking.clear()
+      asking.fill(undefined)
     }
     const forgetting = setInterval(() => {
       before = known
@@ -86,21 +91,22 @@ export default definePlugin({
       const remembered = found(client)
       if (remembered !== undefined) return remembered.rights
       const kept = made(client)
-      if (asking.size >= askingMax) asking.clear()
-      asking.set(client, kept)
+      asking[asked] = kept
+      asked = (asked + 1) % askingMax
       return kept.rights
     }
 
     function found(client: ClientInfo): KnownRights | undefined {
-      for (const place of [asking, known, before]) {
+      const { identity } = client
+      for (const place of [known, before]) {
         const kept = place.get(client)
-        if (kept?.identity === client.identity) return kept
+        if (kept?.identity === identity) return kept
       }
-      return undefined
+      return asking.find((kept) => kept?.client === client && kept.identity === identity)
     }
 
     function made(client: ClientInfo): KnownRights {
-      return { identity: client.identity, rights: book.rightsOf(client, Date.now()) }
+      return { client, identity: client.identity, rights: book.rightsOf(client, Date.now()) }
     }
 
     return {

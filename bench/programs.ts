@@ -108,7 +108,7 @@ export class Started {
 
   /** Resolves with its standard output when it ends well. */
   async finished(): Promise<string> {
-    if (this.child.exitCode === null) await once(this.child, 'close')
+    if (!this.hasEnded) await once(this.child, 'close')
     if (this.child.exitCode !== 0) throw this.#failure(`ended with ${this.child.exitCode ?? this.child.signalCode}`)
     return this.#output
   }

@@ -221,7 +221,7 @@ export interface PluginBroker {
   readonly log: PluginLog
   /** A folder for what the plugin itself writes (0700, made on first use). */
   readonly dataDir: string
-  /** Publishes as the broker; resolves when the message is stored as its QoS asks. */
+  /** Publishes as the broker; resolves when the message is stored as its QoS asks. Not before the start: not to be awaited in `setup`. */
   publish(message: {
     readonly topic: string
     readonly payload: Buffer | string

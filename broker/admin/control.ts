@@ -13,6 +13,9 @@ const pathMaxBytes = 103
 const connectionsMax = 4
 const requestMaxBytes = 65_536
 const requestTimeoutMs = 10_000
+/** A broker that has not answered by then hangs. Those that are not hurried last as long as their clients and data need. */
+const answerWithinMs = 60_000
+const unhurried: ReadonlySet<string> = new Set(['drain', 'backup'])
 
 /** What was asked for: the name of the command, and what it needs to know. Who obeys checks the fields. */
 export interface ControlRequest {
@@ -175,6 +178,7 @@ export async function askBroker(dataDir: string, request: ControlRequest, signal
   })
   if (!connected) return undefined
   signal?.addEventListener('abort', () => socket.destroy(), { once: true })
+  if (!unhurried.has(request.do)) socket.setTimeout(answerWithinMs, () => socket.destroy())
   socket.write(`${JSON.stringify(request)}\n`)
   let answer: Answer | undefined
   const lines = createInterface({ input: socket })
@@ -182,7 +186,10 @@ export async function askBroker(dataDir: string, request: ControlRequest, signal
   socket.once('close', () => lines.close())
   for await (const line of lines) answer ??= JSON.parse(line) as Answer
   if (answer === undefined) {
-    throw new OrioleError('ORI_CONTROL_FAILED', `the broker ended before it answered "${request.do}"; ask again`)
+    throw new OrioleError(
+      'ORI_CONTROL_FAILED',
+      `the broker ended, or hangs: it did not answer "${request.do}"; ask again`,
+    )
   }
   if ('done' in answer) return answer.done
   const { code, message } = answer

@@ -90,6 +90,7 @@ export async function connect(
     end() {
       ended = true
       return new Promise((resolve) => {
+        client.once('close', () => resolve())
         client.end(false, {}, () => resolve())
         // DISCONNECT is on its way. What was not read any more must not keep the connection open.
         setTimeout(() => client.stream.destroy(), goodbyeMs).unref()

@@ -27,23 +27,31 @@ SIGTERM or Ctrl-C stops it in order; a second one at once, still flushing.`,
   positionalsMax: 0,
 
   async run(input) {
-    const path = configPath(input.text('config'))
-    process.on('uncaughtException', die)
-    process.on('unhandledRejection', die)
-    const worker = Number(process.env[workerVariable] ?? 0)
-    if (worker > 0) return runWorker(path, worker)
-    const stop = stopSignals()
-    // A config with mistakes is told of by the start itself.
-    const { config } = await loadConfig(path, process.env)
-    const { checkFolders, workerCount } = await import('../workers.ts')
-    if (config !== undefined) checkFolders(config)
-    const count = config === undefined ? 1 : workerCount(config)
-    if (config !== undefined && count > 1) return runWorkers(path, config, count, stop)
-    const running = await startUnlessStopped({ configPath: path, env: process.env }, stop)
-    writeBanner(running)
-    await Promise.race([stop.asked, ...(running.drained === undefined ? [] : [running.drained])])
-    return stopInOrder(running, stop.again)
+    try {
+      return await runBroker(configPath(input.text('config')))
+    } catch (error) {
+      endSoon()
+      throw error
+    }
   },
+}
+
+async function runBroker(path: string): Promise<number> {
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+  const worker = Number(process.env[workerVariable] ?? 0)
+  if (worker > 0) return runWorker(path, worker)
+  const stop = stopSignals()
+  // A config with mistakes is told of by the start itself.
+  const { config } = await loadConfig(path, process.env)
+  const { checkFolders, workerCount } = await import('../workers.ts')
+  if (config !== undefined) checkFolders(config)
+  const count = config === undefined ? 1 : workerCount(config)
+  if (config !== undefined && count > 1) return runWorkers(path, config, count, stop)
+  const running = await startUnlessStopped({ configPath: path, env: process.env }, stop)
+  writeBanner(running)
+  await Promise.race([stop.asked, ...(running.drained === undefined ? [] : [running.drained])])
+  return stopInOrder(running, stop.again)
 }
 
 async function runWorker(configPath: string, worker: number): Promise<number> {
@@ -107,11 +115,15 @@ async function stopInOrder(running: Running, again: Promise<void>): Promise<numb
   return leave((await Promise.race([flushed, late])) ? 0 : 1)
 }
 
-/** Something forgotten that keeps the process alive must not keep it from ending. */
 function leave(exitCode: number): number {
   process.exitCode = exitCode
-  setTimeout(() => process.exit(exitCode), 500).unref()
+  endSoon()
   return exitCode
+}
+
+/** What keeps the process alive must not keep it from ending: a start that goes on, a worker's channel, something forgotten. */
+function endSoon(): void {
+  setTimeout(() => process.exit(), 500).unref()
 }
 
 /** What nobody foresaw: the state is unknown, and what was acknowledged is on disk. */

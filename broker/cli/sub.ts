@@ -38,11 +38,12 @@ With --count it ends after so many; a --timeout before that is a failure.
       process.once('SIGINT', resolve)
       process.once('SIGTERM', resolve)
     })
+    const unanswered = deadline(input, 'the broker did not acknowledge the subscription')
     const overdue = deadline(input, count === 1 ? 'no message came' : `fewer than ${count} messages came`)
     // Without a number to wait for, the end of the time is what was asked for.
     const over = count === undefined ? overdue.catch(() => {}) : overdue
     try {
-      await Promise.race([subscribe(connected, filters, qos), connected.lost, printed])
+      await Promise.race([subscribe(connected, filters, qos), connected.lost, printed, interrupted, unanswered])
       await Promise.race([printed, connected.lost, interrupted, over])
     } finally {
       await connected.end()

@@ -164,6 +164,8 @@ export class RedisMoves implements SessionMoves {
     const { house, meeting } = entered
     const sessions = [...house.sessions.all()].filter(({ isConnected, isLeaving }) => !isConnected && !isLeaving)
     let next = 0
+    // An offer may take a minute: what is under way when it is interrupted goes on, and nobody waits for it.
+    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     const lane = async (): Promise<void> => {
       while (next < sessions.length && !signal.aborted) {
         const { clientId } = sessions[next]!
@@ -171,7 +173,7 @@ export class RedisMoves implements SessionMoves {
         const to = live[next % Math.max(1, live.length)]
         next += 1
         if (to === undefined) return
-        await this.#offer(clientId, to)
+        await Promise.race([this.#offer(clientId, to), stopped])
       }
     }
     await Promise.all(Array.from({ length: giftsAtOnce }, lane))

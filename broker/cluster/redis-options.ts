@@ -45,6 +45,8 @@ export async function redisOptions(config: RedisConfig, slotKey: string): Promis
       ...optional('sentinelUsername', sentinelUsername),
       ...optional('sentinelPassword', sentinelPassword),
       sentinelRetryStrategy: backOff,
+      // A sentinel that hangs must not keep the next one from being asked.
+      sentinelCommandTimeout: commandTimeoutMs,
       ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
     }
   }

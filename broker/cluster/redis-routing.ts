@@ -88,7 +88,8 @@ export class RedisRouting implements Routing {
       },
       recovered.marks,
     )
-    void remote.loaded().then(() => this.#undecided?.close())
+    // It also ends when the node stops: what is undecided then waits for the next start.
+    void remote.loaded().then(() => remote.isLoaded && this.#undecided?.close())
     this.#inbox = new Inbox(
       {
         meeting,

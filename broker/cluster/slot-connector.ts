@@ -1,5 +1,5 @@
 // In a Redis Cluster: connects to the master that has our slot. All keys of Oriole share one slot, so one node is enough.
-import { connect as connectPlain } from 'node:net'
+import { connect as connectPlain, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis'
 
@@ -23,8 +23,17 @@ export function slotConnector(
 
     override async connect(): Promise<Stream> {
       this.connecting = true
-      const { host, port } = await findMaster(nodes, slotKey, options)
+      const master = await findMaster(nodes, slotKey, options).catch((error: Error) => {
+        this.firstError = error
+        return undefined
+      })
       if (!this.connecting) throw new Error('Connection is closed.')
+      if (master === undefined) {
+        // ioredis tries again after a connection that was closed, and never after a connector that rejects.
+        this.stream = new Socket().destroy()
+        return this.stream
+      }
+      const { host, port } = master
       const tls = options.tls
       const stream: Stream = tls === undefined ? connectPlain({ host, port }) : connectTls({ ...tls, host, port })
       stream.once('error', (error: Error) => {

@@ -213,15 +213,17 @@ export class MovingSessions implements SessionHouse {
 
   async sendOn(clientId: string, node: string | undefined): Promise<number> {
     const stream = arrivalStream(clientId)
+    // Where the session is here they go behind the others in the same stream: those are not met again.
+    const upTo = this.#store.lastSequence
     let last = 0
     for (let after = 0; ; ) {
-      const read = await this.#store.read([{ stream, after }], strayMessages)
+      const read = await this.#store.read([{ stream, after, upTo }], strayMessages)
       if (this.#parts.sessions.get(clientId) !== undefined && node !== undefined) return last
       for (const { message } of read.entries) {
         if (node !== undefined) last = this.#store.append(message, [nodeStream(node)])
         else void this.take(message).catch(ignore)
       }
-      this.#store.trim(stream, read.through)
+      this.#store.trim(stream, Math.min(read.through, upTo))
       await committed(this.#store)
       if (read.end) return last
       after = read.through

@@ -51,6 +51,11 @@ export class Database {
     }
   }
 
+  /** Nobody opens it again: reads that wait for that fail, and whoever waits for them can end. */
+  giveUp(): void {
+    this.#whenOpened()
+  }
+
   /** Reads that still wait for it to be opened again fail. */
   async close(): Promise<void> {
     await this.#level.close()

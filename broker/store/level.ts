@@ -164,8 +164,9 @@ class LevelStore implements DiskStore {
     await this.#flush()
     await this.#commit.drain()
     this.#commit.stop()
-    await this.#upkeep.stop()
     await this.#repair?.quiet()
+    this.#database.giveUp()
+    await this.#upkeep.stop()
     await this.#database.close()
     this.#database = undefined
     if (this.#commit.failure === undefined) await this.#noteEnd()

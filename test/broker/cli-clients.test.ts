@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { startBroker, type TestBroker, temporaryFolder } from '../helpers/broker.ts'
@@ -83,6 +84,31 @@ test('sub: the end of the time is a failure only when messages were counted', { 
   assert.deepEqual(await sub(t, broker, ['-t', 'x', '--timeout', '1']), { exitCode: 0, stdout: '', stderr: '' })
   const counted = await sub(t, broker, ['-t', 'x', '--timeout', '1', '--count', '1'])
   assert.deepEqual(counted, { exitCode: 1, stdout: '', stderr: 'oriole: no message came in 1 s\n' })
+})
+
+test('pub and sub: a broker that says CONNACK and nothing more is given up at the end of the time', {
+  timeout,
+}, async (t) => {
+  const silent = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.write(Buffer.from([0x20, 3, 0, 0, 0])))
+  })
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.after(() => silent.close())
+  const to = ['-p', String((silent.address() as AddressInfo).port), '-t', 'x', '--timeout', '1']
+  const [published, subscribed] = await Promise.all([
+    runCommand(t, ['pub', ...to, '-m', 'x', '-q', '1']),
+    runCommand(t, ['sub', ...to]),
+  ])
+  assert.deepEqual(
+    [published.exitCode, published.stderr],
+    [1, 'oriole: the broker did not acknowledge the message in 1 s\n'],
+  )
+  assert.deepEqual(
+    [subscribed.exitCode, subscribed.stderr],
+    [1, 'oriole: the broker did not acknowledge the subscription in 1 s\n'],
+  )
 })
 
 test('sub: an interrupt ends it with exit code 0, the end of the broker with one line', { timeout }, async (t) => {

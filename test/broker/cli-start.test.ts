@@ -95,6 +95,21 @@ test('start: with log.format json, standard output is nothing but JSON lines', {
   for (const line of stdout.trimEnd().split('\n')) assert.equal(typeof JSON.parse(line).msg, 'string', line)
 })
 
+test('start: two signals end a start that waits for a Redis that hangs', { timeout }, async (t) => {
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.after(() => silent.close())
+  const { port } = silent.address() as { port: number }
+  const cluster = `cluster: { key: a key for tests only, redis: { port: ${port} } }\n`
+  const folder = await prepareFolder(t, `${config(0, '{ level: silent }')}${cluster}`)
+  const { child, ended } = startCommand(t, ['start'], { cwd: folder })
+  await once(silent, 'connection')
+  child.kill('SIGTERM')
+  child.kill('SIGHUP')
+  const { exitCode, stderr } = await ended
+  assert.deepEqual([exitCode, stderr], [1, 'oriole: interrupted during the start\n'])
+})
+
 test('start: a port that is taken is one line with the code, the listener and the way out', { timeout }, async (t) => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Redis } from 'ioredis'
@@ -134,6 +135,33 @@ test('ways: sentinels: when the master dies, the nodes meet at the new one', { t
   assert.equal(await watched.exists('{oriole:test}:node:a'), 1)
 })
 
+test('ways: a Redis Cluster of which no node answers for a while is joined when it is back', { timeout }, async (t) => {
+  const cluster = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf']
+  const redis = await startRedis(t, { arguments: cluster })
+  await connect(t, redis).call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383)
+  const nodes = [{ host: '127.0.0.1', port: redis.port }]
+  const a = await openMeeting(t, redis, 'a', { config: { redis: { nodes } } })
+  await isUp(a)
+  const again = isUpAgain(a)
+  await redis.kill()
+  // Each attempt that finds nobody is told.
+  await waitFor(async () => a.redis.status === 'reconnecting')
+  await redis.start()
+  await again
+  assert.equal(await a.redis.set(a.key('x'), '1'), 'OK')
+})
+
+test('ways: a sentinel that hangs keeps nobody from asking the next one', { timeout }, async (t) => {
+  const master = await startRedis(t)
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.after(() => silent.close())
+  const hanging = { host: '127.0.0.1', port: (silent.address() as AddressInfo).port }
+  const sentinel = { host: '127.0.0.1', port: await startSentinel(t, master) }
+  const redis = { sentinels: [hanging, sentinel], sentinelName: 'home' }
+  await isUp(await openMeeting(t, master, 'a', { config: { redis } }))
+})
+
 async function echoOnce(a: TestMeeting): Promise<void> {
   assert.equal(await a.bus.ask(await met(a, 'b'), 'echo', 'x', 5_000), 'x')
 }
@@ -172,11 +200,11 @@ async function startSentinel(t: TestContext, master: TestRedis): Promise<number>
   )
   const child = spawn('redis-server', [path, '--sentinel'], { stdio: 'ignore' })
   t.after(async () => {
-    if (child.exitCode !== null) return
+    if (child.exitCode !== null || child.signalCode !== null) return
     const exited = once(child, 'exit')
     child.kill('SIGKILL')
     await exited
   })
-  await answers(port)
+  await answers(port, child)
   return port
 }

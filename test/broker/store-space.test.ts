@@ -1,5 +1,6 @@
 // Space comes back: what nobody needs leaves the disk while the store runs, and nothing else does.
 import assert from 'node:assert/strict'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as later } from 'node:timers/promises'
@@ -108,3 +109,16 @@ async function streamRecords(path: string): Promise<string[]> {
   await database.close()
   return found.map((key) => key.toString())
 }
+
+test('space: who waits for a database that cannot be opened again need not wait for ever', async (t) => {
+  const folder = await makeFolder(t)
+  const [path, elsewhere] = [join(folder, 'database'), join(folder, 'elsewhere')]
+  const database = new Database(path)
+  await database.open(true)
+  await rename(path, elsewhere)
+  await assert.rejects(database.reopen())
+  const waiting = [database.sizeOf(rangeOf('m')), database.compact(rangeOf('m'))]
+  database.giveUp()
+  for (const outcome of await Promise.allSettled(waiting)) assert.equal(outcome.status, 'rejected')
+  await database.close()
+})

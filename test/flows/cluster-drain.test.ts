@@ -6,10 +6,12 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { ClusterStatus } from '../../broker/cluster/cluster-status.ts'
 import { until } from '../chaos/crowd.ts'
 import { RoamingClient } from '../chaos/roaming-client.ts'
 import type { Cleanup } from '../helpers/broker.ts'
 import { type ClusterNode, startCluster } from '../helpers/cluster.ts'
+import { startCommand } from '../helpers/command.ts'
 
 const timeout = 60_000
 const cli = fileURLToPath(new URL('../../broker/cli.js', import.meta.url))
@@ -69,6 +71,23 @@ test('drain: interrupted, the node opens its doors again', { timeout }, async (t
   await client(t, one.port, 'e')
   assert.equal((await one.ready()).status, 200)
   assert.ok(clients.filter(({ isConnected }) => isConnected).length > 0, 'who was not sent away yet is still here')
+})
+
+test('drain: interrupted while it waits for a node that hangs, the node opens its doors at once', {
+  timeout,
+}, async (t) => {
+  const { nodes } = await startCluster(t, { nodes: ['one', 'two'] })
+  const [one, two] = nodes as [ClusterNode, ClusterNode]
+  const away = await client(t, one.port, 'away')
+  await away.disconnect()
+  process.kill(two.processId, 'SIGSTOP')
+  const drain = startCommand(t, ['drain', '--data', join(one.folder, 'data')])
+  await until('it is drained', async () => (await one.ready()).status === 503, 10_000)
+  drain.child.kill('SIGINT')
+  await until('it serves', async () => (await one.ready()).status === 200, 10_000)
+  // It did not wait until that one counted as dead.
+  const { nodes: members } = JSON.parse((await one.command('cluster', 'status', '--json')).stdout) as ClusterStatus
+  assert.equal(members.find(({ node }) => node === 'two')?.state, 'live')
 })
 
 test('drain: without another node there is nowhere to go', { timeout }, async (t) => {

@@ -184,3 +184,21 @@ test('cluster: what is published at a node that started without Redis arrives wh
   await publishAll(sender, 'box/1', ['last'])
   assert.deepEqual(texts(await back.messages(101)), [...numbered(100), 'last'])
 })
+
+test('cluster: what is published at a node that starts and stops without Redis arrives after its next start', {
+  timeout,
+}, async (t) => {
+  const { redis, a, b } = await twoNodes(t)
+  await leaveSession(t, b, 'away', 'box/+')
+  await a.stop()
+  await redis.kill()
+  const alone = await startNode(t, 'a', redis, { folder: a.folder })
+  await publishAll(await connectClient(t, alone.url()), 'box/1', numbered(100))
+  await alone.stop()
+  await redis.start()
+  const again = await startNode(t, 'a', redis, { folder: a.folder })
+  const back = await connectClient(t, b.url(), { clientId: 'away', clean: false })
+  await back.messages(100)
+  await publishAll(await connectClient(t, again.url()), 'box/1', ['last'])
+  assert.deepEqual(texts(await back.messages(101)), [...numbered(100), 'last'])
+})

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -28,12 +29,8 @@ interface Workers {
   status(): Promise<ClusterStatus>
 }
 
-async function startWorkers(t: Cleanup, redisPath: string): Promise<Workers> {
-  const folder = await temporaryFolder(t)
-  const [port, adminPort] = [await freePort(), await freePort()]
-  await writeFile(
-    join(folder, 'oriole.yaml'),
-    `node: test
+function configText(port: number, adminPort: number, redisPath: string): string {
+  return `node: test
 workers: 2
 listeners: [{ name: tcp, type: tcp, port: ${port} }]
 store: { type: level, path: data, durability: os }
@@ -41,8 +38,13 @@ log: { format: json }
 admin: { port: ${adminPort} }
 plugins: [auth-anonymous, acl-open]
 cluster: { key: a key for tests only, redis: { path: "${redisPath}" } }
-`,
-  )
+`
+}
+
+async function startWorkers(t: Cleanup, redisPath: string): Promise<Workers> {
+  const folder = await temporaryFolder(t)
+  const [port, adminPort] = [await freePort(), await freePort()]
+  await writeFile(join(folder, 'oriole.yaml'), configText(port, adminPort, redisPath))
   const child = spawn(process.execPath, [cli, 'start', '--config', 'oriole.yaml'], { cwd: folder })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
@@ -160,6 +162,37 @@ test('workers: without a cluster, or over the data of another number of them, no
   await mkdir(join(folder, 'other/worker-1'), { recursive: true })
   const one = await start('store: { type: level, path: other }\n')
   assert.match(one.stderr, /ORI_STORE_OPEN: .*other has the data of workers, and workers is 1; set store.path to/)
+})
+
+test('workers: when one cannot start, none does, and the command ends', { timeout }, async (t) => {
+  const redis = await startRedis(t)
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.after(() => other.close())
+  const folder = await temporaryFolder(t)
+  await writeFile(
+    join(folder, 'oriole.yaml'),
+    configText((other.address() as AddressInfo).port, await freePort(), redis.path),
+  )
+  const { exitCode, stderr } = await runCommand(t, ['start'], { cwd: folder })
+  assert.equal(exitCode, 1)
+  assert.match(stderr, /ORI_PORT_TAKEN/)
+})
+
+test('workers: one that cannot start again is tried until it can', { timeout }, async (t) => {
+  const { child, output, folder, status } = await startWorkers(t, (await startRedis(t)).path)
+  const path = join(folder, 'oriole.yaml')
+  const good = await readFile(path, 'utf8')
+  await writeFile(path, `${good}nonsense: 1\n`)
+  const [pid] = await pidsBelow(child.pid!)
+  process.kill(pid!, 'SIGKILL')
+  const restarts = (): number => output().split('worker ended: it is started again').length - 1
+  await until('it was tried again', () => restarts() >= 2, 20_000)
+  await writeFile(path, good)
+  const isBack = async (): Promise<boolean> => (await status()).nodes.every(({ report }) => report !== undefined)
+  await until('both are there', () => isBack().catch(() => false), 20_000)
+  child.kill('SIGTERM')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
 })
 
 async function pidsBelow(pid: number): Promise<number[]> {

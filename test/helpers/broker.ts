@@ -107,6 +107,7 @@ export async function spawnBroker(
     output: () => output,
     async kill(signal) {
       if (child.exitCode !== null) return child.exitCode
+      if (child.signalCode !== null) return child.signalCode
       const ended = once(child, 'exit')
       child.kill(signal)
       const [code, by] = (await ended) as [number | null, NodeJS.Signals | null]

@@ -79,11 +79,7 @@ async function startAt(t: Cleanup, settings: RedisSettings, port: number): Promi
         ],
         { stdio: 'ignore' },
       )
-      const failed = once(child, 'exit').then(() => {
-        throw new Error('redis-server ended')
-      })
-      failed.catch(() => {})
-      await Promise.race([answers(port), failed])
+      await answers(port, child)
     },
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
@@ -156,11 +152,15 @@ export async function startProxy(t: Cleanup, port: number): Promise<Proxy> {
   }
 }
 
-/** Resolves when it says anything to PING: with a password it says so, and is there. Not while it loads its file. */
-export async function answers(port: number): Promise<void> {
-  for (;;) {
+/**
+ * Resolves when it says anything to PING: with a password it says so, and is there. Not while it loads its file. Rejects
+ * when the server has ended.
+ */
+export async function answers(port: number, server: ChildProcess): Promise<void> {
+  while (server.exitCode === null && server.signalCode === null) {
     const reply = await new Promise<string | undefined>((resolve) => {
-      const socket = connect({ host: '127.0.0.1', port })
+      const socket = connect({ host: '127.0.0.1', port, timeout: 1_000 })
+      socket.on('timeout', () => socket.destroy())
       socket.on('connect', () => socket.write('PING\r\n'))
       socket.on('data', (bytes) => {
         socket.destroy()
@@ -172,4 +172,5 @@ export async function answers(port: number): Promise<void> {
     if (reply !== undefined && !reply.startsWith('-LOADING')) return
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
+  throw new Error('redis-server ended')
 }

@@ -10,10 +10,11 @@ import { startBroker, temporaryFolder } from '../helpers/broker.ts'
 import { connectClient } from '../helpers/client.ts'
 import { openWith } from '../helpers/open-config.ts'
 import { messageOf, recordLog, testLimits } from '../helpers/store.ts'
+import { watchTurns } from '../helpers/turns.ts'
 
 const topics = 200_000
-/** Half of what is promised: without rests it is 24 ms on the machine of its first run, with them 1.2. */
-const blockedMaxMs = 10
+/** With the steps in which the kernel counts below the 20 that are promised: 4 to 5 ms on a free machine, without rests 24. */
+const blockedMaxMs = 15
 
 test('flow: +/x/nope over 200,000 retained topics never blocks the loop for 20 ms', { timeout: 120_000 }, async (t) => {
   const folder = await temporaryFolder(t)
@@ -56,16 +57,22 @@ test('flow: +/x/y, which 200,000 retained messages match, never blocks the loop 
   })
 })
 
-/** Other work of this machine holds the loop up as well: the best of some rounds, beside the same time with nothing to do. */
+/** The best of some rounds, beside the same time with nothing to do. */
 async function holdsNobodyUp(t: TestContext, walk: () => Promise<unknown>): Promise<void> {
   let idleMs = Number.POSITIVE_INFINITY
   let walkMs = Number.POSITIVE_INFINITY
   for (let round = 0; round < 6; round += 1) {
-    idleMs = Math.min(idleMs, await longestDelayMs(() => wait(200)))
-    walkMs = Math.min(walkMs, await longestDelayMs(walk))
+    idleMs = Math.min(idleMs, await longestTurnMs(() => wait(200)))
+    walkMs = Math.min(walkMs, await longestTurnMs(walk))
   }
   t.diagnostic(`longest hold-up ${walkMs.toFixed(1)} ms while walking, ${idleMs.toFixed(1)} ms idle`)
   assert.ok(walkMs < blockedMaxMs + idleMs, `${walkMs} ms, and ${idleMs} ms with nothing to do`)
+}
+
+async function longestTurnMs(work: () => Promise<unknown>): Promise<number> {
+  const longest = watchTurns()
+  await work()
+  return longest()
 }
 
 const [connackBytes, subackBytes] = [4, 5]
@@ -82,21 +89,4 @@ async function fillStore(path: string): Promise<void> {
   await store.open()
   for (let n = 0; n < topics; n += 1) store.putRetained(messageOf(topicOf(n), payload))
   await store.close()
-}
-
-/** The longest time between two turns of the loop. */
-async function longestDelayMs(work: () => Promise<unknown>): Promise<number> {
-  let longest = 0
-  let last = performance.now()
-  let turn: NodeJS.Immediate
-  const look = () => {
-    const now = performance.now()
-    longest = Math.max(longest, now - last)
-    last = now
-    turn = setImmediate(look)
-  }
-  look()
-  await work()
-  clearImmediate(turn!)
-  return Math.max(longest, performance.now() - last)
 }

@@ -9,36 +9,14 @@ import { parse } from 'yaml'
 import { groupLines, ruleLines, userLines } from '../../bench/access-files.ts'
 import { makeToken } from '../../broker/password.ts'
 import { clientOf, load } from '../helpers/plugins.ts'
+import { processorMs } from '../helpers/processor-time.ts'
+import { watchTurns } from '../helpers/turns.ts'
 
 const deadline = { timeout: 120_000 }
 
 const usersText = `${userLines.join('\n')}\n`
 const changedGroups = [...groupLines]
 const changedRules = [...ruleLines]
-
-/** Of all threads of this process, in milliseconds. */
-function processorMs(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1_000
-}
-
-/** The longest time for which the loop gave nobody else a turn, from now until it is asked for. */
-function watchTurns(): () => number {
-  let longest = 0
-  let last = processorMs()
-  let next: NodeJS.Immediate
-  const turn = () => {
-    const now = processorMs()
-    longest = Math.max(longest, now - last)
-    last = now
-    next = setImmediate(turn)
-  }
-  turn()
-  return () => {
-    clearImmediate(next)
-    return Math.max(longest, processorMs() - last)
-  }
-}
 
 test(
   'acl scale: loaded quicker than the YAML library reads, and one changed line is in use before anybody notices',

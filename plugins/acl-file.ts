@@ -34,8 +34,8 @@ export default definePlugin({
     let known = new WeakMap<ClientInfo, KnownRights>()
     let before = known
     /**
-     * Of those who subscribed last, each in the place of the oldest. In the place of a Map: what was in a Map that has
-     * grown or was cleared is kept by its former tables until the old generation is collected, 4 kB for each connection.
+     * Of those who subscribed last, each in the place of the oldest. No Map: one that has grown or was cleared leaves
+     * tables that keep what was in them until the old generation is collected, 4 kB for each connection.
      */
     const asking: (KnownRights | undefined)[] = new Array(askingMax).fill(undefined)
     let asked = 0

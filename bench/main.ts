@@ -1,5 +1,5 @@
 // `npm run bench`: Oriole side by side with other brokers, each pinned to one core and the load to another.
-import { parseArgs } from 'node:util'
+import { readToolArguments } from '../test/helpers/tool-arguments.ts'
 import { buildGenerator } from './generator.ts'
 import { describeMachine } from './machine.ts'
 import { measureRow, type RowResult } from './measure.ts'
@@ -24,7 +24,7 @@ const usage = `usage: npm run bench -- [options]
   --node 24 | PATH   another Node.js for Oriole and aedes; a number is installed from npm
   --soak MINUTES     2,000 clients, 500 messages a second, clients come and go: memory must become flat`
 
-const { values } = parseArgs({
+const { values } = readToolArguments(usage, {
   options: {
     list: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true },
@@ -34,7 +34,6 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false },
     node: { type: 'string' },
     soak: { type: 'string' },
-    help: { type: 'boolean', default: false },
   },
 })
 const seconds = Number(values.seconds)
@@ -54,7 +53,6 @@ try {
 }
 
 async function main(): Promise<number> {
-  if (values.help) return say(usage, 0)
   if (!(seconds > 0 && rounds > 0)) return say(`--seconds and --rounds must be above 0\n\n${usage}`, 2)
   const wanted = rows.filter(({ name }) => values.only === undefined || values.only.some((one) => fits(one, name)))
   if (values.list) return say(rows.map(({ name, work }) => `${name.padEnd(20)} ${work}`).join('\n'), 0)

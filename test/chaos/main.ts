@@ -1,8 +1,8 @@
 // `npm run chaos -- NAME --runs N --seed S`: things go wrong on purpose, and what was promised is compared with what is.
-import { parseArgs } from 'node:util'
 import { errorText } from '../../broker/errors.ts'
 import type { Cleanup } from '../helpers/broker.ts'
 import { Random } from '../helpers/random.ts'
+import { readToolArguments, toolNumber } from '../helpers/tool-arguments.ts'
 import { backupRun } from './backup.ts'
 import { clusterScenarios } from './cluster-scenarios.ts'
 import { damageRun } from './damage.ts'
@@ -19,14 +19,20 @@ import { resetRun } from './reset.ts'
 import { restartRun } from './restart.ts'
 import { revokeRun } from './revoke.ts'
 import { soakRun } from './soak.ts'
-
 import { strangerRun } from './stranger.ts'
-
 import { timingRun } from './timing.ts'
 
 type Run = (t: Cleanup, random: Random) => Promise<unknown>
 
-const { values, positionals } = parseArgs({
+const usage = `usage: npm run chaos -- NAME [options]
+  --runs N       how often, each with the seed after the last (10)
+  --seed S       of the first run; chosen and printed without it
+  --messages N   kill: published (50,000); nofault and noisy: twice as many
+  --pairs N      cluster-matrix (5,000)
+  --times N, --away S   cluster-redis: how often Redis is killed (20), for how many seconds (10)
+  --minutes M    soak (30)`
+
+const { values, positionals } = readToolArguments(usage, {
   allowPositionals: true,
   options: {
     runs: { type: 'string', default: '10' },
@@ -39,9 +45,20 @@ const { values, positionals } = parseArgs({
   },
 })
 
+const number = (option: keyof typeof values, least?: number) =>
+  toolNumber(`--${option}`, values[option] ?? '', usage, least)
+const numbers = {
+  runs: number('runs'),
+  messages: number('messages'),
+  minutes: number('minutes', 0.1),
+  pairs: number('pairs'),
+  times: number('times'),
+  away: number('away'),
+}
+
 const scenarios: Readonly<Record<string, Run>> = {
-  kill: (t, random) => killRun(t, random, Number(values.messages)),
-  nofault: (t, random) => nofaultRun(t, random, Number(values.messages) * 2),
+  kill: (t, random) => killRun(t, random, numbers.messages),
+  nofault: (t, random) => nofaultRun(t, random, numbers.messages * 2),
   powercut: (t, random) => powercutRun(t, random, 6_000),
   diskfull: async (t, random) => {
     const disk = await smallDisk(t)
@@ -59,11 +76,10 @@ const scenarios: Readonly<Record<string, Run>> = {
   flood: (t) => floodRun(t, { seconds: 60, pairs: 50, perS: 10, p99MaxMs: 50 }),
   reconnect: (t, random) => reconnectRun(t, random, { devices: 10_000, servedMaxMs: 30_000, p99MaxMs: 500 }),
   soak: (t, random) =>
-    soakRun(t, random, { minutes: Number(values.minutes), clients: 2_000, messagesPerS: 500, churnPerS: 20 }),
+    soakRun(t, random, { minutes: numbers.minutes, clients: 2_000, messagesPerS: 500, churnPerS: 20 }),
   timing: (t, random) => timingRun(t, random, 2_000, 1),
-  // Twice the default: 100,000.
-  noisy: (t, random) => noisyRun(t, random, Number(values.messages) * 2),
-  ...clusterScenarios({ pairs: Number(values.pairs), times: Number(values.times), awayS: Number(values.away) }),
+  noisy: (t, random) => noisyRun(t, random, numbers.messages * 2),
+  ...clusterScenarios({ pairs: numbers.pairs, times: numbers.times, awayS: numbers.away }),
 }
 
 process.exitCode = await main(positionals[0])
@@ -71,11 +87,12 @@ process.exitCode = await main(positionals[0])
 async function main(name: string | undefined): Promise<number> {
   const run = name !== undefined && Object.hasOwn(scenarios, name) ? scenarios[name] : undefined
   if (run === undefined) {
-    console.error(`usage: npm run chaos -- ${Object.keys(scenarios).join(' | ')} [--runs N] [--seed S]`)
+    const wrong = name === undefined ? '' : `there is no "${name}"\n\n`
+    console.error(`${wrong}${usage}\n\nNAME: ${Object.keys(scenarios).join(', ')}`)
     return 2
   }
-  const first = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
-  const runs = Number(values.runs)
+  const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : number('seed', 0)
+  const { runs } = numbers
   let misses = 0
   for (let seed = first; seed < first + runs; seed += 1) {
     const startedAt = performance.now()

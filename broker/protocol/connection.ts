@@ -22,7 +22,7 @@ import type { PaceHolder } from './pace.ts'
 import { type ClientPacket, type DisconnectPacket, type ProtocolVersion, ProtocolViolation } from './packets.ts'
 import { type ReasonCode, reason } from './reason-codes.ts'
 import { type Answerer, Replies } from './replies.ts'
-import { type StreamOwner, serveStream } from './serve-stream.ts'
+import { isWritten, type StreamOwner, serveStream } from './serve-stream.ts'
 
 type State = 'waiting' | 'connecting' | 'connected' | 'closed'
 
@@ -376,6 +376,10 @@ export class Connection implements Link, Taker, Answerer, OutputOwner, StreamOwn
   #leave(): void {
     this.#output.flush()
     const stream = this.#stream
+    if (this.#goodbye !== undefined && isWritten(stream)) {
+      stream.destroy()
+      return
+    }
     const timer = setTimeout(() => stream.destroy(), lingerMs)
     stream.once('close', () => clearTimeout(timer))
     stream.resume()

@@ -1,5 +1,7 @@
 // The events of a stream, told to its connection.
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import { errorText } from '../errors.ts'
 
 /** Who serves a stream. */
@@ -21,6 +23,11 @@ export function serveStream(stream: Duplex, owner: StreamOwner): void {
   stream.on('error', onError)
   stream.on('end', onEnd)
   stream.on('close', onClose)
+}
+
+/** All that it was given lies in the kernel, which sends it before the end; TLS and WebSocket have a goodbye of their own. */
+export function isWritten(stream: Duplex): boolean {
+  return stream.writableLength === 0 && stream instanceof Socket && !(stream instanceof TLSSocket)
 }
 
 function onData(this: ServedStream, chunk: Buffer): void {

@@ -100,6 +100,21 @@ test('conformance: after DISCONNECT nothing of the client is processed, and the 
   }
 })
 
+test('conformance: what was answered before DISCONNECT arrives before the end', { timeout }, async (t) => {
+  const port = (await startBroker(t)).port()
+  for (const version of versions) {
+    const client = await openRaw(t, port, { version })
+    const errors: Error[] = []
+    client.socket.on('error', (error) => errors.push(error))
+    client.send(connectPacket({ version }), { cmd: 'pingreq' }, { cmd: 'pingreq' }, { cmd: 'disconnect' })
+    await client.expect('connack')
+    await client.expect('pingresp')
+    await client.expect('pingresp')
+    await client.closed()
+    assert.deepEqual(errors, [], 'it was no reset')
+  }
+})
+
 test('conformance: DISCONNECT discards the will, a DISCONNECT with 0x04 does not', { timeout }, async (t) => {
   const port = (await startBroker(t)).port()
   const witness = await connectRaw(t, port)

@@ -3,6 +3,7 @@ import { setTimeout as later } from 'node:timers/promises'
 import { errorText } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
 import type { Database } from './database.ts'
+import { partsOf } from './key-parts.ts'
 import * as keys from './keys.ts'
 
 /** Less than this is left to LevelDB. */
@@ -91,7 +92,8 @@ export class Compaction {
       const bytes = await this.#database().sizeOf(whole)
       if (!force && this.#garbage[part] < bytes * garbageShareMin) continue
       this.#garbage[part] = 0
-      const steps = part === 'messages' ? this.#stepsOf(bytes) : [whole]
+      const sizeOf = (range: keys.KeyRange): Promise<number> => this.#database().sizeOf(range)
+      const steps = part === 'messages' ? this.#stepsOf(bytes) : await partsOf(whole, stepBytes, sizeOf)
       for (const step of steps) {
         if (this.#stopped) return
         await this.#database().compact(step)

@@ -7,6 +7,7 @@ import { setTimeout as later } from 'node:timers/promises'
 import type { DiskStore } from '../../broker/store/backup.ts'
 import { Database } from '../../broker/store/database.ts'
 import { databaseName } from '../../broker/store/folder.ts'
+import { partsOf } from '../../broker/store/key-parts.ts'
 import { rangeOf } from '../../broker/store/keys.ts'
 import { createLevelStore } from '../../broker/store/level.ts'
 import type { StoreLimits } from '../../broker/store/store.ts'
@@ -109,6 +110,38 @@ async function streamRecords(path: string): Promise<string[]> {
   await database.close()
   return found.map((key) => key.toString())
 }
+
+test('space: a range of many keys is rewritten in parts, whatever the keys have in common', {
+  timeout: 60_000,
+}, async (t) => {
+  const database = new Database(join(await makeFolder(t), 'database'))
+  await database.open(true)
+  t.after(() => database.close())
+  const number = (n: number): string => String(n).padStart(5, '0')
+  for (let n = 0; n < 5_000; n += 1) {
+    // Two thirds behind one long prefix, and a third of large records.
+    const key = n % 3 === 0 ? `r${number(n)}` : `rplant/north/hall 7/line 12/device/${number(n)}`
+    await database.write(
+      [{ type: 'put', key: Buffer.from(key), value: noise(n % 3 === 0 ? 20_000 : 10_000, n) }],
+      false,
+    )
+  }
+  const whole = rangeOf('r')
+  await database.compact(whole)
+  const parts = await partsOf(whole, 4 * MiB, (range) => database.sizeOf(range))
+  const bytes = await Promise.all(parts.map((part) => database.sizeOf(part)))
+  const all = bytes.reduce((sum, one) => sum + one, 0)
+  assert.ok(all > 50 * MiB && all < 80 * MiB, `${all} bytes`)
+  // LevelDB tells the size of a range by whole blocks.
+  for (const one of bytes) assert.ok(one < 5 * MiB, `${one} bytes in one part`)
+  assert.ok(parts.length < all / MiB, `${parts.length} parts`)
+  const ends = [whole.gte, ...parts.map(({ lt }) => lt)]
+  assert.deepEqual(
+    parts.map(({ gte }) => gte),
+    ends.slice(0, -1),
+  )
+  assert.deepEqual(ends.at(-1), whole.lt)
+})
 
 test('space: who waits for a database that cannot be opened again need not wait for ever', async (t) => {
   const folder = await makeFolder(t)

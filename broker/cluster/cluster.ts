@@ -36,7 +36,7 @@ export interface Routing {
     topic: string,
   ): { readonly node: string; readonly online: boolean } | undefined
   /** The groups of other nodes whose filter matches, by filter and name, for groups that have no member here. */
-  sharedElsewhere(topic: string): readonly SharedGroupName[]
+  sharedElsewhere(message: Message): readonly SharedGroupName[]
   /** By QoS 0, at most once. With `via`: for one member of this group alone. */
   sendLive(message: Message, nodes: readonly string[]): void
   /**

@@ -44,6 +44,7 @@ for i = 1, #known, 2 do
   end
 end
 answer[2] = fresh
+if fresh == '1' then redis.call('HDEL', KEYS[3], ARGV[1]) end
 redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[5])
 return answer
@@ -55,9 +56,21 @@ if held and string.match(held, '^%d+ %d+ (%x+) ') == ARGV[1] then return redis.c
 return 0
 `
 
+/** Who is missing in the hash was forgotten only if it says so: a Redis that lost it says nothing. */
 const forgetScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+redis.call('HSET', KEYS[3], ARGV[1], '1')
 return redis.call('HDEL', KEYS[2], ARGV[1])
+`
+
+/** KEYS: hash of all nodes, those that were forgotten. ARGV: name and value in turn. Returns who was forgotten. */
+const restoreScript = `
+local gone = {}
+for i = 1, #ARGV, 2 do
+  if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1 then gone[#gone + 1] = ARGV[i]
+  else redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+return gone
 `
 
 export type Met =
@@ -84,8 +97,8 @@ export interface Other {
 export interface Lease {
   /** `take`: at the start, also from a former run of the same store. */
   meet(redis: Redis, mode: 'take' | 'renew'): Promise<Met>
-  /** Puts back what Redis lost, without touching what is there. */
-  restore(redis: Redis, members: readonly Member[]): Promise<void>
+  /** Puts back what Redis lost, without touching what is there. Resolves with those that were forgotten instead. */
+  restore(redis: Redis, members: readonly Member[]): Promise<readonly string[]>
   leave(redis: Redis): Promise<void>
   /** False: it is alive. */
   forget(redis: Redis, node: string): Promise<boolean>
@@ -94,25 +107,25 @@ export interface Lease {
 export function createLease(self: Member, seal: Seal, key: (...parts: string[]) => string): Lease {
   const leaseKey = (node: string): string => key('node', node)
   const nodesKey = key('nodes')
+  const forgottenKey = key('forgotten')
   return {
     async meet(redis, mode) {
       const { node, storeId, run } = self
       const value = writeValue(self, seal)
       const identity = [node, String(storeId), run, String(busVersion)]
       const rest = [value, String(leaseMs), mode, leaseKey('')]
-      const answer = await redis.eval(meetScript, 2, leaseKey(node), nodesKey, ...identity, ...rest)
+      const answer = await redis.eval(meetScript, 3, leaseKey(node), nodesKey, forgottenKey, ...identity, ...rest)
       return readAnswer(answer as string[], seal)
     },
     async restore(redis, members) {
-      const pipeline = redis.pipeline()
-      for (const member of members) pipeline.hsetnx(nodesKey, member.node, writeValue(member, seal))
-      await pipeline.exec()
+      const values = members.flatMap((member) => [member.node, writeValue(member, seal)])
+      return (await redis.eval(restoreScript, 2, nodesKey, forgottenKey, ...values)) as string[]
     },
     async leave(redis) {
       await redis.eval(leaveScript, 1, leaseKey(self.node), self.run)
     },
     async forget(redis, node) {
-      return Number(await redis.eval(forgetScript, 2, leaseKey(node), nodesKey, node)) >= 0
+      return Number(await redis.eval(forgetScript, 3, leaseKey(node), nodesKey, forgottenKey, node)) >= 0
     },
   }
 }

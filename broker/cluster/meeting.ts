@@ -77,3 +77,11 @@ export interface Bus {
 
 export const frameKinds = ['heartbeat', 'question', 'answer', 'interest', 'messages', 'session', 'access'] as const
 export type FrameKind = (typeof frameKinds)[number]
+
+/** The node that runs on the store of an owner; undefined: it is away. */
+export function liveOwner(
+  meeting: Meeting,
+  { node, storeId }: { readonly node: string; readonly storeId: number },
+): Member | undefined {
+  return meeting.live().find((member) => member.node === node && member.storeId === storeId)
+}

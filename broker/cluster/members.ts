@@ -79,11 +79,8 @@ export class Members {
     this.#renewedAt = startedAt
     this.#tellForeign(met.foreign)
     if (met.fresh) this.#timesUnknown += 1
-    if (met.fresh && this.#known.size > 0) {
-      await this.#lease.restore(redis, this.known)
-      this.#log.info({ nodes: this.#known.size }, 'redis lost its data: the nodes are written again')
-    }
-    this.#take(met.others, met.fresh)
+    this.#take(met.others)
+    await this.#restoreMissing(redis, new Set(met.others.map(({ known }) => known.node)))
     return !met.lapsed
   }
 
@@ -95,11 +92,9 @@ export class Members {
     this.#foreign = nodes
   }
 
-  #take(others: readonly Other[], fresh: boolean): void {
-    const seen = new Set<string>()
+  #take(others: readonly Other[]): void {
     const joined: Member[] = []
     for (const { known, live } of others) {
-      seen.add(known.node)
       if (live === undefined) {
         if (!this.#known.has(known.node)) this.#known.set(known.node, known)
         continue
@@ -110,7 +105,6 @@ export class Members {
     }
     for (const member of joined) this.#tell('joined', member)
     this.#leave(others)
-    if (!fresh) this.#forgetMissing(seen)
   }
 
   #setLive(member: Member): void {
@@ -132,12 +126,18 @@ export class Members {
     }
   }
 
-  #forgetMissing(seen: ReadonlySet<string>): void {
-    for (const member of this.known) {
-      if (seen.has(member.node) || this.#live.has(member.node)) continue
+  /** Redis does not have them: it lost them, or somebody said that they are to be forgotten. */
+  async #restoreMissing(redis: Redis, seen: ReadonlySet<string>): Promise<void> {
+    const missing = this.known.filter(({ node }) => !seen.has(node))
+    if (missing.length === 0) return
+    const forgotten = await this.#lease.restore(redis, missing)
+    for (const member of missing) {
+      if (!forgotten.includes(member.node) || this.#live.has(member.node)) continue
       this.#known.delete(member.node)
       this.#tell('forgotten', member)
     }
+    const nodes = missing.length - forgotten.length
+    if (nodes > 0) this.#log.info({ nodes }, 'redis lost its data: the nodes are written again')
   }
 
   async leave(redis: Redis): Promise<void> {

@@ -40,6 +40,10 @@ export interface Fetched {
   readonly outcome: 'ok' | 'other' | 'busy'
 }
 
+/** Whose session with this client id is here, and since when; null: there is none that outlives its connection. */
+export const since = 'session since'
+export type Since = { readonly username: string; readonly createdAt: number } | null
+
 export const give = 'session give'
 export const finish = 'session finish'
 export const fetch = 'session fetch'

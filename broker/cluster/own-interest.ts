@@ -233,7 +233,6 @@ export class OwnInterest {
     meanwhile.clear()
     this.#isDirty = false
     this.#meanwhile = undefined
-    await last
-    await renamed
+    await Promise.all([last, renamed])
   }
 }

@@ -25,7 +25,8 @@ if epoch then
   local not_ours = nil
   if mode == 'take' and username ~= ARGV[5] and epoch ~= ARGV[9] then not_ours = 'user' end
   if mode == 'gift' and node ~= ARGV[9] and not isOwn then not_ours = 'other' end
-  if mode == 'hold' and not isOwn and tonumber(epoch) >= at then not_ours = 'lost' end
+  if mode == 'hold' and not isOwn and username ~= ARGV[5] then not_ours = 'user'
+  elseif mode == 'hold' and not isOwn and tonumber(epoch) >= at then not_ours = 'lost' end
   if not_ours then return {not_ours, epoch, epoch, node, storeId, kind, owners, username} end
   outcome = isOwn and 'own' or 'taken'
   if isOwn and mode ~= 'take' then at = math.max(at, tonumber(epoch))
@@ -107,8 +108,8 @@ export class Ownership {
   }
 
   /** It is here: says so, unless there is a later claim. */
-  hold(claimant: Claimant, epoch: number): Promise<ClaimAnswer> {
-    return this.#claim('hold', claimant, epoch, false, '')
+  hold(claimant: Claimant, epoch: number, isClean: boolean): Promise<ClaimAnswer> {
+    return this.#claim('hold', claimant, epoch, isClean, '')
   }
 
   /** From the node that gives it, if that owns it; or this node owns it already. */

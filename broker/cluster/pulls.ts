@@ -51,6 +51,10 @@ export class Pulls {
     parts.meeting.onMember('left', ({ run }) => {
       for (const pull of this.#pulls.values()) if (pull.from.run === run) pull.wake()
     })
+    // Started again before anybody saw that it was gone: it does not go on with what it began.
+    parts.meeting.onMember('joined', ({ node, run }) => {
+      for (const pull of this.#pulls.values()) if (pull.from.node === node && pull.from.run !== run) pull.wake()
+    })
   }
 
   stop(): void {
@@ -80,7 +84,10 @@ export class Pulls {
       return { outcome: 'missed' }
     }
     if (given.outcome !== 'state') return { outcome: given.outcome }
-    const isConnected = house.sessions.find(clientId)?.isConnected === true
+    const here = house.sessions.find(clientId)
+    // Nobody gets what is another user's; its node finds out who owns it.
+    if (here !== undefined && here.username !== given.state.session.username) return { outcome: 'none' }
+    const isConnected = here?.isConnected === true
     house.sessions.stay(clientId)
     house.sessions.adopt(given.state)
     if (!isConnected) house.sessions.await(clientId)

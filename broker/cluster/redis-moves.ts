@@ -4,9 +4,10 @@ import { errorText } from '../errors.ts'
 import type { Counts } from '../metrics/counts.ts'
 import type { ClientInfo, PluginLog } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
+import { ClientIds } from './client-ids.ts'
 import type { Claimed, ClusterHouse, SessionMoves } from './cluster.ts'
 import { Gives } from './gives.ts'
-import type { Meeting, Member } from './meeting.ts'
+import { liveOwner, type Meeting, type Member } from './meeting.ts'
 import { type Fetch, type Fetched, fetch, type Give, has } from './move-questions.ts'
 import { type Claimant, type Owner, Ownership } from './ownership.ts'
 import { Promotion } from './promotion.ts'
@@ -55,6 +56,8 @@ export class RedisMoves implements SessionMoves {
   readonly #epochs = new Map<string, number>()
   /** Nodes that did not give a session that was claimed: asked again. */
   readonly #missed = new Map<string, ReadonlySet<string>>()
+  /** Sessions that began anew while Redis was away. */
+  readonly #begunAlone = new Set<string>()
   #entered: Entered | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -75,8 +78,21 @@ export class RedisMoves implements SessionMoves {
       log,
       epochOf: (clientId) => this.#epochs.get(clientId),
       isBusy: (clientId) => this.#turns.active(clientId) !== undefined || pulls.ended(clientId) !== undefined,
+      isClean: (clientId) => this.#begunAlone.has(clientId),
+      toldClean: (clientId) => void this.#begunAlone.delete(clientId),
+      evict: (clientId, node, epoch) => clientIds.evict(clientId, node, epoch),
+      dispute: (clientId, former) => void clientIds.dispute(clientId, former),
       fetchLater: (clientId, node) => this.#fetchLater(clientId, [node]),
       offer: (clientId, to) => this.#offer(clientId, to),
+    })
+    const clientIds = new ClientIds({
+      meeting,
+      house,
+      ownership,
+      log,
+      isBusy: (clientId) => this.#turns.active(clientId) !== undefined,
+      claimed: (clientId, epoch) => void this.#epochs.set(clientId, epoch),
+      lookLater: (clientId) => check.lookLater(clientId),
     })
     const gives = new Gives({
       meeting,
@@ -134,10 +150,10 @@ export class RedisMoves implements SessionMoves {
       refused = await this.#claim(entered, turn, claimant, cleanStart)
     } catch (error) {
       this.#log.info({ clientId: info.id, error: errorText(error) }, 'a session was opened without asking other nodes')
-      this.#claimAlone(entered, turn)
+      this.#claimAlone(entered, turn, cleanStart)
       // Redis may have taken the claim, and nobody knows who had the session before.
       const others = entered.meeting.live().map(({ node }) => node)
-      if (entered.meeting.isUp) this.#fetchLater(info.id, others)
+      if (others.length > 0) this.#fetchLater(info.id, others)
       entered.check.lookLater(info.id)
     }
     // The connection takes its session up in this turn of the loop: before that nobody can end it.
@@ -190,7 +206,7 @@ export class RedisMoves implements SessionMoves {
   ): Promise<'user' | 'superseded' | undefined> {
     const { ownership, meeting, house } = entered
     if (!meeting.isUp) {
-      this.#claimAlone(entered, turn)
+      this.#claimAlone(entered, turn, isClean)
       return undefined
     }
     let claim = await ownership.take(claimant, isClean)
@@ -203,6 +219,7 @@ export class RedisMoves implements SessionMoves {
     this.#epochs.set(claimant.clientId, epoch)
     turn.hasClaimed(epoch)
     this.#missed.delete(claimant.clientId)
+    this.#begunAlone.delete(claimant.clientId)
     if (claim.outcome === 'taken' && former !== undefined) {
       if ((await this.#takeOver(entered, { clientId: claimant.clientId, epoch, isClean }, former)) === 'superseded') {
         return 'superseded'
@@ -231,8 +248,9 @@ export class RedisMoves implements SessionMoves {
   }
 
   /** While Redis is away. When it is back, the later of two claims counts. */
-  #claimAlone({ house, gives }: Entered, turn: Turn): void {
+  #claimAlone({ house, gives }: Entered, turn: Turn, isClean: boolean): void {
     const { clientId } = turn
+    if (isClean) this.#begunAlone.add(clientId)
     const epoch = Math.max(Date.now(), (this.#epochs.get(clientId) ?? 0) + 1)
     this.#epochs.set(clientId, epoch)
     turn.hasClaimed(epoch)
@@ -251,7 +269,9 @@ export class RedisMoves implements SessionMoves {
     if (isHere) return (house.sessions.find(clientId)?.username ?? username) !== username
     const member = liveOwner(meeting, owner)
     if (member !== undefined) {
-      const found = await meeting.bus.ask(member, has, clientId, hasMs)
+      // Whoever does not answer now may have it.
+      const found = await meeting.bus.ask(member, has, clientId, hasMs).catch(() => undefined)
+      if (found === undefined) return owner.isPersistent
       return found !== null && found !== username
     }
     const known = meeting.member(owner.node)
@@ -263,12 +283,14 @@ export class RedisMoves implements SessionMoves {
     const { clientId } = turn
     if (this.#turns.active(clientId) !== undefined) return
     if (entered.house.sessions.find(clientId) === undefined) this.#forget(entered, clientId)
+    else entered.strays.opened(clientId)
   }
 
   #forget({ meeting, ownership, gives }: Entered, clientId: string): void {
     const epoch = this.#epochs.get(clientId)
     this.#epochs.delete(clientId)
     this.#missed.delete(clientId)
+    this.#begunAlone.delete(clientId)
     gives.forget(clientId)
     if (!meeting.isUp) return
     ownership.release(clientId, epoch).catch((error: unknown) => {
@@ -348,11 +370,4 @@ export class RedisMoves implements SessionMoves {
     }
     this.#done(this.#entered!, turn)
   }
-}
-
-function liveOwner(
-  meeting: Meeting,
-  { node, storeId }: { readonly node: string; readonly storeId: number },
-): Member | undefined {
-  return meeting.live().find((member) => member.node === node && member.storeId === storeId)
 }

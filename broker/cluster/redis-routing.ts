@@ -83,13 +83,17 @@ export class RedisRouting implements Routing {
       {
         store: this.#store,
         log: this.#log,
-        decide: (message) => this.#decide(message),
+        decide: (message) => this.#decide(message, house),
         decided: (sequence, nodes) => this.whenForwarded(sequence, nodes, ignore),
       },
       recovered.marks,
     )
     // It also ends when the node stops: what is undecided then waits for the next start.
-    void remote.loaded().then(() => remote.isLoaded && this.#undecided?.close())
+    void remote.loaded().then(async () => {
+      // Redis did not know this node: others may be on their way to it, too, and nobody knows them yet.
+      if (meeting.timesUnknown > 0 && this.#undecided?.hasSome === true) await lateOthers()
+      if (remote.isLoaded) this.#undecided?.close()
+    })
     this.#inbox = new Inbox(
       {
         meeting,
@@ -157,7 +161,9 @@ export class RedisRouting implements Routing {
     return this.#table.pickShared(share, filter, (node) => this.#isLive(node))
   }
 
-  sharedElsewhere(topic: string): readonly SharedGroupName[] {
+  sharedElsewhere({ topic, qos }: Message): readonly SharedGroupName[] {
+    // Those of what is stored are decided with it: otherwise it would be sent twice.
+    if (qos > 0 && this.#undecided?.isOpen === true) return []
     return this.#table.match(topic).groups
   }
 
@@ -185,11 +191,20 @@ export class RedisRouting implements Routing {
   }
 
   /** What was published here before it was known who wants it. */
-  #decide(message: Message): readonly string[] {
+  #decide(message: Message, house: ClusterHouse): readonly string[] {
     const match = this.#table.match(message.topic)
     const route = message.retain ? this.#everyone : match.acknowledged
     const nodes = [...(route?.stored ?? [])]
     if (route !== undefined && nodes.length > 0) this.#store.append(message, route.streams)
+    for (const { share, filter } of message.qos === 0 ? [] : match.groups) {
+      // A member here got it when it came.
+      const group = house.interestOf(filter)?.groups.find((here) => here.share === share)
+      if (group !== undefined && group.online + group.queueing > 0) continue
+      const other = this.pickShared(share, filter)
+      if (other === undefined) continue
+      this.#store.append({ ...message, via: `$share/${share}/${filter}` }, [nodeStream(other.node)])
+      if (!nodes.includes(other.node)) nodes.push(other.node)
+    }
     return nodes
   }
 
@@ -264,5 +279,12 @@ function isNode(name: string): boolean {
 }
 
 const nothing = Buffer.alloc(0)
+
+/** As long as other nodes may need to come to a Redis that is back. */
+const othersMs = 10_000
+
+function lateOthers(): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, othersMs).unref())
+}
 
 function ignore(): void {}

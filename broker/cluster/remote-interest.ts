@@ -7,6 +7,7 @@ import type { InterestTable } from './interest-table.ts'
 import { interestText } from './interest-value.ts'
 import type { Meeting, Member } from './meeting.ts'
 import { metaField } from './own-interest.ts'
+import { RedisScript } from './redis-script.ts'
 
 /** Fields of the hash in one answer of Redis. */
 const pageFields = 1_000
@@ -19,6 +20,13 @@ const retryMs = 200
 const lateMs = 10_000
 /** What a node is taken to want while nobody knows: rather too much than too little. */
 const everything = { filter: '#', value: interestText({ filter: '#', qos: 1, groups: [] }) }
+
+/** KEYS: what is to be there, and where. ARGV: a field, and what is in it now; '': nothing is there. */
+const replaceScript = new RedisScript(`
+if (redis.call('HGET', KEYS[2], ARGV[1]) or '') == ARGV[2] then redis.call('RENAME', KEYS[1], KEYS[2])
+else redis.call('DEL', KEYS[1]) end
+return 1
+`)
 
 /** How far this node is with the filters of another one. */
 interface Copy {
@@ -178,6 +186,12 @@ export class RemoteInterest {
       return true
     }
     if (live !== undefined && live.run !== before.run) return false
+    if (isOlder(before, copy)) {
+      // Redis came back as it was a while ago. Whoever is there writes it anew; for whoever is away, those do who know.
+      if (live !== undefined) return false
+      await this.#restore(node, copy, `${before.run} ${before.generation} ${before.number}`)
+      return true
+    }
     if (before.run === copy.run && before.generation === copy.generation && before.number === copy.number) return true
     const seen = new Set<string>()
     let meta: Meta | undefined = before
@@ -212,7 +226,7 @@ export class RemoteInterest {
   }
 
   /** Unless it is there by now. All who know write the same. */
-  async #restore(node: string, copy: Copy): Promise<void> {
+  async #restore(node: string, copy: Copy, instead = ''): Promise<void> {
     const { redis } = this.#meeting
     const fresh = this.#meeting.key('interest', node, this.#meeting.self.run)
     const meta = `${copy.run} ${copy.generation} ${copy.number}`
@@ -225,7 +239,7 @@ export class RemoteInterest {
       fields = new Map([[metaField, meta]])
     }
     await redis.hset(fresh, fields)
-    if ((await redis.renamenx(fresh, this.#meeting.key('interest', node))) === 0) await redis.del(fresh)
+    await replaceScript.run(redis, [fresh, this.#meeting.key('interest', node)], [metaField, instead])
   }
 
   #takeField(node: string, filter: string, value: string, seen: Set<string>): void {
@@ -268,6 +282,11 @@ export class RemoteInterest {
     this.#table.forget(node)
     this.#checkLoaded()
   }
+}
+
+/** Of what this node has taken up from the same run. */
+function isOlder({ run, generation, number }: Meta, copy: Copy): boolean {
+  return run === copy.run && (generation < copy.generation || (generation === copy.generation && number < copy.number))
 }
 
 /** Undefined: there is none. */

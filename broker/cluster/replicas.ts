@@ -1,4 +1,5 @@
 // Keeps a shadow of each session of this node on another one: which sessions have one where, and what is to be told.
+import { errorText } from '../errors.ts'
 import type { PluginLog } from '../plugin.ts'
 import type { Store } from '../store/store.ts'
 import type { ClusterHouse, ShadowPlace } from './cluster.ts'
@@ -21,6 +22,8 @@ const nodesForReplicas = 3
 const settleMs = 2_000
 /** Until a shadow that did not answer is built anew. */
 const behindMs = 1_000
+/** What could not be told, because the store cannot be read just now. */
+const tellAgainMs = 1_000
 const batchSessions = 100
 const batchesAtOnce = 4
 /** Sessions that are looked at before others have their turn. */
@@ -276,7 +279,13 @@ export class Replicas implements Replication {
       }
       if (batch.length === 0) return
       this.#batches += 1
-      void started.build.tell(batch).finally(() => {
+      const told = started.build.tell(batch).catch((error: unknown) => {
+        started.log.warn({ error: errorText(error) }, 'sessions could not be told to a second node; told again')
+        setTimeout(() => {
+          for (const clientId of batch) this.changed(clientId)
+        }, tellAgainMs).unref()
+      })
+      void told.finally(() => {
         this.#batches -= 1
         for (const clientId of batch) {
           this.#busy.delete(clientId)

@@ -23,6 +23,13 @@ export interface CheckParts {
   readonly ownership: Ownership
   readonly log: PluginLog
   epochOf(clientId: string): number | undefined
+  /** It began anew while Redis was away: what others have of it is of no use. */
+  isClean(clientId: string): boolean
+  toldClean(clientId: string): void
+  /** Two users came with one client id while Redis was away: the earlier session stays. */
+  dispute(clientId: string, former: Owner): void
+  /** What that node has under this client id ends. */
+  evict(clientId: string, node: string, epoch: number): void
   /** It is being claimed or fetched here: that says more than a look. */
   isBusy(clientId: string): boolean
   /** This node owns it, and that one may have some of it. */
@@ -90,8 +97,10 @@ export class SessionCheck {
     if (isBusy(clientId)) return
     const epoch = epochOf(clientId)
     try {
-      const answer = await ownership.hold({ clientId, username, expiryS }, epoch ?? beforeAllClaims)
-      if (epochOf(clientId) === epoch && !isBusy(clientId)) this.#take(clientId, answer)
+      const isClean = this.#parts.isClean(clientId)
+      const answer = await ownership.hold({ clientId, username, expiryS }, epoch ?? beforeAllClaims, isClean)
+      if (isClean) this.#parts.toldClean(clientId)
+      if (epochOf(clientId) === epoch && !isBusy(clientId)) this.#take(clientId, answer, isClean)
     } catch (error) {
       if (!meeting.isUp || this.#isStopped) return
       log.debug({ clientId, error: errorText(error) }, 'the owner of a session could not be asked')
@@ -99,10 +108,12 @@ export class SessionCheck {
     }
   }
 
-  #take(clientId: string, { outcome, former }: ClaimAnswer): void {
-    const { meeting, fetchLater } = this.#parts
+  #take(clientId: string, { outcome, former, epoch }: ClaimAnswer, isClean: boolean): void {
+    const { meeting, fetchLater, evict, dispute } = this.#parts
     if (former === undefined) return
-    if (outcome === 'taken' && former.node !== meeting.self.node) fetchLater(clientId, former.node)
+    if (outcome === 'user') dispute(clientId, former)
+    else if (outcome === 'taken' && isClean) evict(clientId, former.node, epoch)
+    else if (outcome === 'taken' && former.node !== meeting.self.node) fetchLater(clientId, former.node)
     if (outcome === 'lost') this.#loses(clientId, former)
   }
 

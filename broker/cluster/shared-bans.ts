@@ -120,9 +120,11 @@ export class SharedBans implements ClusterBans {
 
   /** In force here; how many connections it ended. */
   async #take(words: readonly BanWord[], node: string): Promise<number> {
-    const fresh = await this.#bans.merge(words)
-    if (fresh.length === 0) return 0
+    const merging = this.#bans.merge(words)
+    // It holds from here on, whatever becomes of the file.
     const ended = this.#house?.endAll((client) => this.#bans.find(candidateOf(client)) !== undefined, 'banned') ?? 0
+    const fresh = await merging
+    if (fresh.length === 0) return ended
     this.#log.info({ audit: 'admin', node, bans: fresh.length, ended }, 'bans of another node taken up')
     return ended
   }

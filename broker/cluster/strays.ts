@@ -7,6 +7,8 @@ import type { Ownership } from './ownership.ts'
 import type { RedisRouting } from './redis-routing.ts'
 
 const retryMs = 2_000
+/** So long a session may be without an owner because Redis lost it; longer, and it has ended. */
+const unownedMs = 60_000
 
 export interface StrayParts {
   readonly meeting: Meeting
@@ -20,6 +22,8 @@ export class Strays {
   readonly #parts: StrayParts
   /** At most as many as there are streams in the store. */
   readonly #waiting = new Set<string>()
+  /** Since when nobody owns it. */
+  readonly #unowned = new Map<string, number>()
   #running = false
   #timer: NodeJS.Timeout | undefined
 
@@ -30,6 +34,13 @@ export class Strays {
   start(): void {
     for (const clientId of this.#parts.house.sessions.strays()) this.#waiting.add(clientId)
     this.#parts.meeting.on('up', () => void this.#run())
+    void this.#run()
+  }
+
+  /** Its session is here, also while Redis is away: later it would have passed them. */
+  opened(clientId: string): void {
+    if (!this.#waiting.delete(clientId)) return
+    this.#parts.house.sessions.sendOn(clientId, undefined).catch(() => this.#waiting.add(clientId))
   }
 
   add(clientId: string): void {
@@ -56,13 +67,25 @@ export class Strays {
     if (this.#waiting.size > 0) this.#timer = setTimeout(() => void this.#run(), isFailed ? retryMs : 0).unref()
   }
 
+  /** Nobody owns it, and whoever did, should Redis have lost it, would have written it again by now. */
+  #isOver(clientId: string): boolean {
+    const { meeting } = this.#parts
+    const since = this.#unowned.get(clientId) ?? performance.now()
+    this.#unowned.set(clientId, since)
+    return performance.now() - since > unownedMs && meeting.live().length === meeting.known().length
+  }
+
   async #follow(clientId: string): Promise<void> {
     const { meeting, routing, house, ownership } = this.#parts
     const owner = await ownership.ownerOf(clientId)
     const isHere = owner?.node === meeting.self.node
+    if (owner !== undefined) this.#unowned.delete(clientId)
     if (house.sessions.find(clientId) !== undefined) {
       await house.sessions.sendOn(clientId, undefined)
+    } else if (owner === undefined && !this.#isOver(clientId)) {
+      throw new Error('nobody says that it is its session: its node may still have to write it again')
     } else if (owner === undefined || isHere) {
+      this.#unowned.delete(clientId)
       // The session ended.
       house.sessions.drop(clientId)
     } else {

@@ -42,6 +42,10 @@ export class Undecided {
     return this.#isOpen
   }
 
+  get hasSome(): boolean {
+    return this.#parts.store.held(stream).messages > 0
+  }
+
   /** The route for one message. */
   take(message: Message): RemoteRoute | undefined {
     if (message.qos === 0 && !message.retain) return undefined

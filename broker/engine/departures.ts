@@ -42,7 +42,7 @@ export class Departures {
   /** Undefined: nothing leaves, and groups are for this node alone. */
   plan(message: Message, routes: readonly Route<Subscription>[]): Plan | undefined {
     const route = this.#routing.route(message)
-    const groups = this.#routing.sharedElsewhere(message.topic)
+    const groups = this.#routing.sharedElsewhere(message)
     if (route === undefined && groups.length === 0) return undefined
     const picked = pickShared(routes, message) ?? []
     const elsewhere: GroupCopy[] = []

@@ -84,6 +84,11 @@ export class Dispatcher {
     }
     const group = parseShare(via)
     const member = group && this.#router.find(group.filter)?.groups?.get(group.share)?.pick(own)
+    // It left while the message was on its way here.
+    if (group !== undefined && member === undefined && this.#passOnElsewhere(group, own, false)) {
+      this.#house.store.commit((error) => published(error, true))
+      return
+    }
     this.#dispatch(own, [], member && [member], undefined, origin, published)
   }
 

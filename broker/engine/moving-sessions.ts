@@ -1,4 +1,5 @@
 // Sessions on their way between nodes: what this node gives away, what it takes up, and what is handed over for them.
+import { setTimeout as wait } from 'node:timers/promises'
 import {
   type LocalSession,
   nodeStream,
@@ -16,6 +17,8 @@ import type { DeliveryHouse } from '../delivery/house.ts'
 import type { Session } from '../delivery/session.ts'
 import { readCopies, readUnread } from '../delivery/unread.ts'
 import type { Message } from '../message.ts'
+import type { Connection } from '../protocol/connection.ts'
+import { reauthorize } from '../protocol/reauthorize.ts'
 import { arrivalStream, committed, isArrival, type Store } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Sessions } from './sessions.ts'
@@ -24,6 +27,8 @@ import type { Wills } from './wills.ts'
 
 /** Messages of a session that went on, in one piece. */
 const strayMessages = 500
+/** While the store cannot write. */
+const againMs = 250
 
 export interface MovingParts {
   readonly house: DeliveryHouse
@@ -33,7 +38,8 @@ export interface MovingParts {
   readonly dispatcher: Dispatcher
   /** Undefined: the broker is alone. */
   readonly moves: Pick<SessionMoves, 'arrived' | 'strayed'> | undefined
-  isConnected(clientId: string): boolean
+  /** Undefined: the client is not connected. */
+  connectionOf(clientId: string): Connection | undefined
   /** Ends its connection, as another one with the same client id does. */
   takeOver(clientId: string): void
 }
@@ -50,7 +56,7 @@ export class MovingSessions implements SessionHouse {
   find(clientId: string): LocalSession | undefined {
     const session = this.#parts.sessions.get(clientId)
     if (session === undefined) return undefined
-    return localSession(session, this.#parts.isConnected(clientId))
+    return localSession(session, this.#parts.connectionOf(clientId) !== undefined)
   }
 
   *all(): IterableIterator<LocalSession> {
@@ -140,6 +146,9 @@ export class MovingSessions implements SessionHouse {
 
   adopt(state: SessionState): void {
     this.#parts.sessions.adopt(state)
+    // Whoever resumes a session is asked for its filters at CONNECT; here CONNECT was before.
+    const connection = this.#parts.connectionOf(state.session.clientId)
+    if (connection !== undefined) reauthorize(connection).catch((error: unknown) => connection.failed(error))
   }
 
   end(clientId: string): void {
@@ -168,14 +177,33 @@ export class MovingSessions implements SessionHouse {
     let last = 0
     for await (const { messages, upTo, isLast } of readUnread(house, session, storeId, cuts)) {
       if (session.ended || !session.isLeaving) return last
+      // It would be forgotten here, and not be on its way.
+      if (this.#store.failure !== undefined) throw this.#store.failure
       // In one step with what follows, so that after a crash each message is at one node.
-      for (const message of messages) last = this.#store.append(message, streams)
-      if (isLast) last = this.#store.append(endMessage(clientId, storeId), streams)
+      const append = (): void => {
+        for (const message of messages) last = this.#store.append(message, streams)
+        if (isLast) last = this.#store.append(endMessage(clientId, storeId), streams)
+      }
+      append()
       if (isLast && !keeps) sessions.forget(session, 'moved')
       else session.outbox.leaveBehind(upTo)
-      await committed(this.#store)
+      await committed(this.#store).catch(() => this.#appendAgain(append))
     }
     return last
+  }
+
+  /** The batch failed, and what was forgotten with it is forgotten as soon as the store works again: then this comes, too. */
+  async #appendAgain(append: () => void): Promise<void> {
+    for (;;) {
+      await wait(againMs, undefined, { ref: false })
+      if (this.#store.failure !== undefined) continue
+      append()
+      const isStored = await committed(this.#store).then(
+        () => true,
+        () => false,
+      )
+      if (isStored) return
+    }
   }
 
   /** Of another node, for a session: it has its place in the log when the call returns. */
@@ -223,8 +251,8 @@ export class MovingSessions implements SessionHouse {
         if (node !== undefined) last = this.#store.append(message, [nodeStream(node)])
         else void this.take(message).catch(ignore)
       }
-      this.#store.trim(stream, Math.min(read.through, upTo))
       await committed(this.#store)
+      this.#store.trim(stream, Math.min(read.through, upTo))
       if (read.end) return last
       after = read.through
     }

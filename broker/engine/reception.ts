@@ -102,7 +102,7 @@ export class Reception implements ConnectionHost, DeliveryHouse {
       wills: this.wills,
       dispatcher,
       moves: parts.cluster?.moves,
-      isConnected: (clientId) => this.#byClientId.has(clientId),
+      connectionOf: (clientId) => this.#byClientId.get(clientId),
       takeOver: (clientId) => this.#takeOver(clientId),
     })
   }

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { until } from '../chaos/crowd.ts'
 import { spawnBroker, startBroker, temporaryFolder } from '../helpers/broker.ts'
-import { connectClient, type TestClient } from '../helpers/client.ts'
+import { connectClient, type TestClient, texts } from '../helpers/client.ts'
 import { clusterKey, startNode } from '../helpers/cluster-node.ts'
 import { connectRaw, kept, tryConnect } from '../helpers/raw-client.ts'
 import { startProxy, startRedis, type TestRedis } from '../helpers/redis.ts'
@@ -20,10 +20,6 @@ const phone = { clientId: 'phone', clean: false } as const
 const ofAlice = { ...phone, username: 'alice' } as const
 const ofMallory = { ...phone, username: 'mallory' } as const
 const queued = Array.from({ length: 5 }, (_, index) => `for alice ${index}`)
-
-function texts(received: readonly { readonly text: string }[]): string[] {
-  return received.map(({ text }) => text)
-}
 
 async function leaveSession(t: TestContext, url: string, options: object, filter: string): Promise<void> {
   const { client, end } = await connectClient(t, url, options)

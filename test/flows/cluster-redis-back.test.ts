@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { Redis } from 'ioredis'
 import { askBroker } from '../../broker/admin/control.ts'
 import type { ClusterStatus } from '../../broker/cluster/cluster-status.ts'
 import { until } from '../chaos/crowd.ts'
-import type { TestBroker } from '../helpers/broker.ts'
-import { connectClient, type TestClient } from '../helpers/client.ts'
+import { connectClient, leaveSession, publishAll, texts } from '../helpers/client.ts'
 import { startNode, type TestNode } from '../helpers/cluster-node.ts'
 import { connectRaw } from '../helpers/raw-client.ts'
 import { startRedis, type TestRedis } from '../helpers/redis.ts'
@@ -17,24 +16,8 @@ const timeout = 60_000
 const kicked = 0x98
 const alone = { cluster: 'replicas: 0' }
 
-/** A persistent session that is away. */
-async function leaveSession(t: TestContext, node: TestBroker, clientId: string, filter: string): Promise<void> {
-  const away = await connectClient(t, node.url(), { clientId, clean: false })
-  await away.client.subscribeAsync(filter, { qos: 1 })
-  await away.end()
-}
-
-function texts(received: readonly { readonly text: string }[]): string[] {
-  return received.map(({ text }) => text)
-}
-
 function numbered(count: number): string[] {
   return Array.from({ length: count }, (_, index) => String(index))
-}
-
-/** All at once; resolves when each is acknowledged. */
-async function publishAll(sender: TestClient, topic: string, payloads: readonly string[]): Promise<void> {
-  await Promise.all(payloads.map((payload) => sender.client.publishAsync(topic, payload, { qos: 1 })))
 }
 
 /** Whether this node says that the other one belongs to the cluster. */

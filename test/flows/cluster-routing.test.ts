@@ -1,8 +1,7 @@
 // Nodes that share nothing but a Redis: what is published at one arrives at the others, once, whatever happens to Redis.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { TestBroker } from '../helpers/broker.ts'
-import { connectClient, type TestClient } from '../helpers/client.ts'
+import { connectClient, leaveSession, publishAll, texts } from '../helpers/client.ts'
 import { startNode } from '../helpers/cluster-node.ts'
 import { startRedis } from '../helpers/redis.ts'
 
@@ -13,24 +12,8 @@ async function twoNodes(t: TestContext) {
   return { redis, a: await startNode(t, 'a', redis), b: await startNode(t, 'b', redis) }
 }
 
-/** A persistent session that is away. */
-async function leaveSession(t: TestContext, node: TestBroker, clientId: string, filter: string): Promise<void> {
-  const away = await connectClient(t, node.url(), { clientId, clean: false })
-  await away.client.subscribeAsync(filter, { qos: 1 })
-  await away.end()
-}
-
-function texts(received: readonly { readonly text: string }[]): string[] {
-  return received.map(({ text }) => text)
-}
-
 function numbered(count: number): string[] {
   return Array.from({ length: count }, (_, index) => String(index))
-}
-
-/** All at once; resolves when each is acknowledged. */
-async function publishAll(sender: TestClient, topic: string, payloads: readonly string[]): Promise<void> {
-  await Promise.all(payloads.map((payload) => sender.client.publishAsync(topic, payload, { qos: 1 })))
 }
 
 test('cluster: a message of each QoS reaches a subscriber on the other node', { timeout }, async (t) => {
@@ -167,14 +150,19 @@ test('cluster: of a shared group over two nodes each message reaches one member'
   assert.ok(two.received.length > 30 && three.received.length > 30)
 })
 
-test('cluster: what is published at a node that started without Redis arrives when Redis is there', {
-  timeout,
-}, async (t) => {
+/** `a` started again while Redis is away; a session at `b` waits for `box/+`. */
+async function startedAlone(t: TestContext) {
   const { redis, a, b } = await twoNodes(t)
   await leaveSession(t, b, 'away', 'box/+')
   await a.stop()
   await redis.kill()
-  const again = await startNode(t, 'a', redis, { folder: a.folder })
+  return { redis, b, a: await startNode(t, 'a', redis, { folder: a.folder }) }
+}
+
+test('cluster: what is published at a node that started without Redis arrives when Redis is there', {
+  timeout,
+}, async (t) => {
+  const { redis, a: again, b } = await startedAlone(t)
   const sender = await connectClient(t, again.url())
   await publishAll(sender, 'box/1', numbered(100))
   await publishAll(sender, 'nobody/wants', ['this'])
@@ -188,15 +176,11 @@ test('cluster: what is published at a node that started without Redis arrives wh
 test('cluster: what is published at a node that starts and stops without Redis arrives after its next start', {
   timeout,
 }, async (t) => {
-  const { redis, a, b } = await twoNodes(t)
-  await leaveSession(t, b, 'away', 'box/+')
-  await a.stop()
-  await redis.kill()
-  const alone = await startNode(t, 'a', redis, { folder: a.folder })
+  const { redis, a: alone, b } = await startedAlone(t)
   await publishAll(await connectClient(t, alone.url()), 'box/1', numbered(100))
   await alone.stop()
   await redis.start()
-  const again = await startNode(t, 'a', redis, { folder: a.folder })
+  const again = await startNode(t, 'a', redis, { folder: alone.folder })
   const back = await connectClient(t, b.url(), { clientId: 'away', clean: false })
   await back.messages(100)
   await publishAll(await connectClient(t, again.url()), 'box/1', ['last'])

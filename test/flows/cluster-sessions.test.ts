@@ -1,7 +1,7 @@
 // Sessions of clients that connect to another node: they move with all that they have, and one connection is left.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { connectClient, type TestClient } from '../helpers/client.ts'
+import { connectClient, publishAll, type TestClient, texts } from '../helpers/client.ts'
 import { startNode } from '../helpers/cluster-node.ts'
 import { connectRaw, kept } from '../helpers/raw-client.ts'
 import { startProxy, startRedis } from '../helpers/redis.ts'
@@ -12,10 +12,6 @@ const phone = { clientId: 'phone', clean: false } as const
 async function twoNodes(t: TestContext) {
   const redis = await startRedis(t)
   return { redis, a: await startNode(t, 'a', redis), b: await startNode(t, 'b', redis) }
-}
-
-function texts(received: readonly { readonly text: string }[]): string[] {
-  return received.map(({ text }) => text)
 }
 
 function numbered(from: number, to: number): string[] {
@@ -30,10 +26,6 @@ async function comes(receiver: TestClient, text: string): Promise<void> {
   for (let count = 1; !texts(receiver.received).includes(text); count = receiver.received.length + 1) {
     await receiver.messages(count)
   }
-}
-
-async function publishAll(sender: TestClient, topic: string, payloads: readonly string[]): Promise<void> {
-  await Promise.all(payloads.map((payload) => sender.client.publishAsync(topic, payload, { qos: 1 })))
 }
 
 test('cluster: a client that comes to another node finds its subscriptions and what waits for it, in order', {

@@ -1,7 +1,7 @@
 // What is published at a node that started while Redis was away, so that it cannot know yet who wants it.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { connectClient, type TestClient } from '../helpers/client.ts'
+import { connectClient, publishAll, type TestClient } from '../helpers/client.ts'
 import { startNode } from '../helpers/cluster-node.ts'
 import { startRedis, type TestRedis } from '../helpers/redis.ts'
 
@@ -32,11 +32,6 @@ function texts({ received }: TestClient): string[] {
 
 function numbered(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name} ${index}`)
-}
-
-/** All at once; resolves when each is acknowledged. */
-async function publishAll(sender: TestClient, topic: string, payloads: readonly string[]): Promise<void> {
-  await Promise.all(payloads.map((payload) => sender.client.publishAsync(topic, payload, { qos: 1 })))
 }
 
 /** One after the other until the member has some of them; all that were sent. */

@@ -1,6 +1,6 @@
 // Real MQTT clients for tests: connected, ended after the test, and their messages collected.
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
-import type { Cleanup } from './broker.ts'
+import type { Cleanup, TestBroker } from './broker.ts'
 
 export interface Received {
   readonly topic: string
@@ -47,4 +47,25 @@ export async function connectClient(t: Cleanup, url: string, options: IClientOpt
     },
     end: (force = false) => client.endAsync(force),
   }
+}
+
+export function texts(received: readonly { readonly text: string }[]): string[] {
+  return received.map(({ text }) => text)
+}
+
+/** All at once; resolves when each is acknowledged. */
+export async function publishAll(sender: TestClient, topic: string, payloads: readonly string[]): Promise<void> {
+  await Promise.all(payloads.map((payload) => sender.client.publishAsync(topic, payload, { qos: 1 })))
+}
+
+/** A persistent session that is away. */
+export async function leaveSession(
+  t: Cleanup,
+  node: Pick<TestBroker, 'url'>,
+  clientId: string,
+  filter: string,
+): Promise<void> {
+  const away = await connectClient(t, node.url(), { clientId, clean: false })
+  await away.client.subscribeAsync(filter, { qos: 1 })
+  await away.end()
 }

@@ -20,6 +20,8 @@ export interface ClientIdParts {
   isBusy(clientId: string): boolean
   /** It is this node's from this epoch on. */
   claimed(clientId: string, epoch: number): void
+  /** That node may have some of it. */
+  fetchLater(clientId: string, node: string): void
   lookLater(clientId: string): void
 }
 
@@ -30,33 +32,36 @@ export class ClientIds {
     this.#parts = parts
     const { meeting, house } = parts
     meeting.bus.answer(since, async (_from, clientId) => {
-      const session = house.sessions.describe(String(clientId))?.session
-      return session === undefined ? null : { username: session.username, createdAt: session.createdAt }
+      const session = house.sessions.find(String(clientId))
+      return session?.isPersistent ? { username: session.username, createdAt: session.createdAt } : null
     })
   }
 
   /** Two users came with it: whose session is the earlier one keeps it, and the other's ends. */
   async dispute(clientId: string, former: Owner): Promise<void> {
-    const { meeting, house, ownership, log, isBusy, claimed, lookLater } = this.#parts
+    const { meeting, house, ownership, log, isBusy, claimed, fetchLater, lookLater } = this.#parts
     try {
       const member = liveOwner(meeting, former)
       const theirs = member && ((await meeting.bus.ask(member, since, clientId, askMs)) as Since)
       const session = house.sessions.find(clientId)
       if (session === undefined || isBusy(clientId)) return
-      const createdAt = house.sessions.describe(clientId)?.session.createdAt ?? Number.POSITIVE_INFINITY
+      const { username, expiryS } = session
+      const isSame = theirs?.username === username
+      const createdAt = session.isPersistent ? session.createdAt : Number.POSITIVE_INFINITY
       // Of a node that is away nobody can tell: what outlives its connection is taken to be there still.
-      const isTheirs = member === undefined ? former.isPersistent : theirs != null && theirs.createdAt <= createdAt
-      if (isTheirs && theirs?.username !== session.username) {
+      const isAway = former.isPersistent && meeting.member(former.node)?.storeId === former.storeId
+      const isTheirs = member === undefined ? isAway : theirs != null && theirs.createdAt <= createdAt
+      if (isTheirs && !isSame) {
         log.warn({ clientId, node: former.node }, "a session of another user's client id ends")
         house.disconnect(clientId, 'taken-over', 'the client id belongs to another user')
         house.sessions.end(clientId)
         return
       }
-      const { username, expiryS } = session
       const { outcome, epoch } = await ownership.take({ clientId, username, expiryS }, false, String(former.epoch))
       if (outcome === 'user') return lookLater(clientId)
       claimed(clientId, epoch)
-      this.evict(clientId, former.node, epoch)
+      if (isSame) fetchLater(clientId, former.node)
+      else this.evict(clientId, former.node, epoch)
     } catch (error) {
       log.debug({ clientId, error: errorText(error) }, 'whose a client id is could not be asked')
       lookLater(clientId)

@@ -167,6 +167,8 @@ export interface SentRecord {
 export interface LocalSession {
   readonly clientId: string
   readonly username: string
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
   /** Seconds. */
   readonly expiryS: number
   /** It outlives its connection. */

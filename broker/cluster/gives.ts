@@ -67,8 +67,10 @@ export class Gives {
     this.#leaving.delete(clientId)
   }
 
-  async #give(from: Member, { clientId, epoch, isClean, shadow, coveredUpTo }: Give): Promise<Given> {
+  async #give(from: Member, { clientId, epoch, isClean, username, shadow, coveredUpTo }: Give): Promise<Given> {
     const { house, turns, pulls, log, counts } = this.#parts
+    const here = house.sessions.find(clientId)
+    if (username !== undefined && here !== undefined && here.username !== username) return { outcome: 'none' }
     if (house.sessions.find(clientId)?.isLeaving === false && this.#parts.epochOf(clientId) < epoch) {
       house.disconnect(clientId, 'taken-over', 'the client connected to another node')
     }

@@ -80,7 +80,7 @@ export class Members {
     this.#tellForeign(met.foreign)
     if (met.fresh) this.#timesUnknown += 1
     this.#take(met.others)
-    await this.#restoreMissing(redis, new Set(met.others.map(({ known }) => known.node)))
+    await this.#restoreMissing(redis, new Set([...met.others.map(({ known }) => known.node), ...met.foreign]))
     return !met.lapsed
   }
 

@@ -7,6 +7,8 @@ export interface Give {
   /** Of the claim that won. */
   readonly epoch: number
   readonly isClean: boolean
+  /** Whose session is to go on; that of another user stays. Undefined: whoever's it is. */
+  readonly username?: string | undefined
   /** The shadow of a lost node's session: it becomes the session first. */
   readonly shadow?: string | undefined
   /** A shadow has become the session: what is owed was published at the node that is asked, above this number. */

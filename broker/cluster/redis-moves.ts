@@ -79,7 +79,9 @@ export class RedisMoves implements SessionMoves {
       epochOf: (clientId) => this.#epochs.get(clientId),
       isBusy: (clientId) => this.#turns.active(clientId) !== undefined || pulls.ended(clientId) !== undefined,
       isClean: (clientId) => this.#begunAlone.has(clientId),
-      toldClean: (clientId) => void this.#begunAlone.delete(clientId),
+      toldClean: (clientId) => {
+        if (!this.#missed.has(clientId)) this.#begunAlone.delete(clientId)
+      },
       evict: (clientId, node, epoch) => clientIds.evict(clientId, node, epoch),
       dispute: (clientId, former) => void clientIds.dispute(clientId, former),
       fetchLater: (clientId, node) => this.#fetchLater(clientId, [node]),
@@ -92,6 +94,7 @@ export class RedisMoves implements SessionMoves {
       log,
       isBusy: (clientId) => this.#turns.active(clientId) !== undefined,
       claimed: (clientId, epoch) => void this.#epochs.set(clientId, epoch),
+      fetchLater: (clientId, node) => this.#fetchLater(clientId, [node]),
       lookLater: (clientId) => check.lookLater(clientId),
     })
     const gives = new Gives({
@@ -156,6 +159,7 @@ export class RedisMoves implements SessionMoves {
       if (others.length > 0) this.#fetchLater(info.id, others)
       entered.check.lookLater(info.id)
     }
+    if (cleanStart && refused === undefined) entered.strays.ended(info.id)
     // The connection takes its session up in this turn of the loop: before that nobody can end it.
     return { refused, done: () => setImmediate(() => this.#done(entered, turn)) }
   }
@@ -355,14 +359,16 @@ export class RedisMoves implements SessionMoves {
   }
 
   async #fetchAgain(turn: Turn, from: Member): Promise<void> {
-    const { pulls, ownership } = this.#entered!
+    const { pulls, ownership, house } = this.#entered!
     const { clientId } = turn
     const epoch = this.#epochs.get(clientId)
     if (epoch !== undefined) {
       turn.hasClaimed(epoch)
       try {
         const coveredUpTo = (await ownership.ownerOf(clientId))?.coveredOf(from.storeId)
-        const { outcome } = await pulls.begin(from, { clientId, epoch, isClean: false, coveredUpTo })
+        const isClean = this.#begunAlone.has(clientId)
+        const username = house.sessions.find(clientId)?.username
+        const { outcome } = await pulls.begin(from, { clientId, epoch, isClean, username, coveredUpTo })
         if (outcome === 'missed') this.#fetchLater(clientId, [from.node])
       } catch {
         this.#fetchLater(clientId, [from.node])

@@ -133,6 +133,7 @@ export class RedisRouting implements Routing {
   async stop(): Promise<void> {
     this.#entered?.own.stop()
     this.#entered?.remote.stop()
+    this.#undecided?.stop()
     await this.#inbox?.stop()
     for (const forwarder of this.#forwarders.values()) forwarder.stop()
   }

@@ -39,8 +39,15 @@ export class Strays {
 
   /** Its session is here, also while Redis is away: later it would have passed them. */
   opened(clientId: string): void {
+    this.#unowned.delete(clientId)
     if (!this.#waiting.delete(clientId)) return
     this.#parts.house.sessions.sendOn(clientId, undefined).catch(() => this.#waiting.add(clientId))
+  }
+
+  /** It begins anew: what came for the one before is of no use. */
+  ended(clientId: string): void {
+    this.#unowned.delete(clientId)
+    if (this.#waiting.delete(clientId)) this.#parts.house.sessions.drop(clientId)
   }
 
   add(clientId: string): void {

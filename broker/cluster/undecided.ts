@@ -31,6 +31,7 @@ export class Undecided {
   #routed = 0
   #isOpen = true
   #running = false
+  #isStopped = false
 
   constructor(parts: UndecidedParts, marks: ReadonlyMap<string, number>) {
     this.#parts = parts
@@ -59,13 +60,18 @@ export class Undecided {
 
   /** It is known now what the others want. */
   close(): void {
-    if (!this.#isOpen || this.#running) return
+    if (!this.#isOpen || this.#running || this.#isStopped) return
     this.#running = true
     void this.#run()
   }
 
+  /** What is not decided by now is decided after the next start. */
+  stop(): void {
+    this.#isStopped = true
+  }
+
   async #run(): Promise<void> {
-    while (this.#isOpen) {
+    while (this.#isOpen && !this.#isStopped) {
       try {
         await this.#step()
       } catch (error) {

@@ -184,6 +184,7 @@ export class Broker extends Aedes implements Engine {
   async stop(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer)
     this.reception.rights.stop()
+    this.reception.moving.stop()
     this.reception.close()
     await new Promise<void>((resolve) => super.close(() => resolve()))
     await this.flush()

@@ -83,9 +83,11 @@ export class Dispatcher {
       return
     }
     const group = parseShare(via)
-    const member = group && this.#router.find(group.filter)?.groups?.get(group.share)?.pick(own)
-    // It left while the message was on its way here.
-    if (group !== undefined && member === undefined && this.#passOnElsewhere(group, own, false)) {
+    const here = group && this.#router.find(group.filter)?.groups?.get(group.share)
+    const member = here?.pick(own)
+    // They left while it was on its way here. Where they may not have it, two nodes would send it to and fro for ever.
+    const isDeserted = here === undefined || here.online.length + here.queueingAway === 0
+    if (group !== undefined && isDeserted && this.#passOnElsewhere(group, own, false)) {
       this.#house.store.commit((error) => published(error, true))
       return
     }

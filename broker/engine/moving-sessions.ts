@@ -48,9 +48,16 @@ export class MovingSessions implements SessionHouse {
   readonly #parts: MovingParts
   readonly #store: Store
 
+  #isStopped = false
+
   constructor(parts: MovingParts) {
     this.#parts = parts
     this.#store = parts.house.store
+  }
+
+  /** What a failing store did not take is not tried again. */
+  stop(): void {
+    this.#isStopped = true
   }
 
   find(clientId: string): LocalSession | undefined {
@@ -67,8 +74,8 @@ export class MovingSessions implements SessionHouse {
       }
     }
     for (const { session } of sessions.asleep()) {
-      const { clientId, username, expiryS } = session
-      yield { clientId, username, expiryS, isPersistent: true, isLeaving: false, isConnected: false }
+      const { clientId, username, createdAt, expiryS } = session
+      yield { clientId, username, createdAt, expiryS, isPersistent: true, isLeaving: false, isConnected: false }
     }
   }
 
@@ -194,7 +201,7 @@ export class MovingSessions implements SessionHouse {
 
   /** The batch failed, and what was forgotten with it is forgotten as soon as the store works again: then this comes, too. */
   async #appendAgain(append: () => void): Promise<void> {
-    for (;;) {
+    while (!this.#isStopped) {
       await wait(againMs, undefined, { ref: false })
       if (this.#store.failure !== undefined) continue
       append()
@@ -273,7 +280,8 @@ function stateOf({ record, subscriptions, inbound }: Session): SessionState {
 
 function localSession(session: Session, isConnected: boolean): LocalSession {
   const { clientId, username, expiryS, persistent, isLeaving } = session
-  return { clientId, username, expiryS, isPersistent: persistent, isLeaving, isConnected }
+  const { createdAt } = session.record
+  return { clientId, username, createdAt, expiryS, isPersistent: persistent, isLeaving, isConnected }
 }
 
 function endMessage(clientId: string, storeId: number): Message {

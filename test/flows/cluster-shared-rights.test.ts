@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { Redis } from 'ioredis'
 import { startBroker, temporaryFolder } from '../helpers/broker.ts'
 import { clusterKey } from '../helpers/cluster-node.ts'
 import { HouseRules, pluginEntry } from '../helpers/house-rules.ts'
@@ -56,4 +57,30 @@ test('cluster: turns of a member whose right is gone go to a member on another n
     assert.deepEqual(await back.texts(1), [jobs[0]])
     await back.leave({ sessionExpiryInterval: 0 })
   }
+})
+
+test('cluster: a message that no member of its group may have does not go to and fro between their nodes', {
+  timeout: 60_000,
+}, async (t) => {
+  const redis = await startRedis(t)
+  const [a, b] = [await startNode(t, 'a', redis.url), await startNode(t, 'b', redis.url)]
+  for (const { rules, port } of [a, b]) {
+    rules.subscribe = () => ({ allow: true, withhold: (topic) => topic === 'jobs/secret' })
+    const member = await connectRaw(t, port, { clientId: `member at ${port}`, answers: true })
+    await member.subscribe(filter, { qos: 1 })
+  }
+  const sender = await connectRaw(t, a.port, { clientId: 'sender' })
+  for (let n = 0; n < 5; n += 1) assert.equal(await sender.publishAcknowledged('jobs/secret', String(n)), 0)
+  for (let n = 0; n < 200; n += 1) await sender.publishAcknowledged('jobs/open', String(n))
+  const client = new Redis(redis.port)
+  t.after(() => client.disconnect())
+  client.on('error', () => {})
+  const entries = async (node: string): Promise<number> => {
+    const key = `{oriole:oriole}:to:${node}`
+    if ((await client.exists(key)) === 0) return 0
+    const info = (await client.xinfo('STREAM', key)) as unknown[]
+    return Number(info[info.indexOf('entries-added') + 1])
+  }
+  const added = (await entries('a')) + (await entries('b'))
+  assert.ok(added < 20, `${added} entries`)
 })

@@ -86,6 +86,26 @@ test('members: nodes with another key do not meet, and nothing of one reaches th
   assert.deepEqual([a.live().map(({ node }) => node), stranger.live(), stranger.known()], [['c'], [], []])
 })
 
+test('members: a known node that has another key now is not taken for one that Redis lost', { timeout }, async (t) => {
+  const redis = await startRedis(t)
+  const key = 'another key of more than 16 bytes'
+  const { self } = await openMeeting(t, redis, 'b', { config: { key } })
+  const phrases: string[] = []
+  const log = {
+    debug() {},
+    warn() {},
+    error() {},
+    info: (_fields: object, phrase: string) => void phrases.push(phrase),
+  }
+  const a = await openMeeting(t, redis, 'a', { log, remembered: [self] })
+  await a.lookAround()
+  assert.deepEqual(
+    phrases.filter((phrase) => phrase.startsWith('redis lost')),
+    [],
+  )
+  assert.deepEqual([a.live(), a.known().map(({ node }) => node)], [[], ['b']])
+})
+
 test('members: clusters with different names at one redis know nothing of each other', { timeout }, async (t) => {
   const redis = await startRedis(t)
   const a = await openMeeting(t, redis, 'a')

@@ -163,6 +163,23 @@ test('cluster: a client id stays that of its first user when Redis comes back em
   assert.deepEqual(mallory.received, [])
 })
 
+test('cluster: a user who got a client id while Redis is away, and then changes nodes, takes his queue along', {
+  timeout,
+}, async (t) => {
+  const redis = await startRedis(t, { keeps: true })
+  const [a, b] = [await startNode(t, 'a', redis), await startNode(t, 'b', redis)]
+  await leaveSession(t, a.url(), ofMallory, 'of/mallory')
+  await redis.kill()
+  // Here it is free then, and Redis still says that it is Mallory's.
+  await (await connectClient(t, a.url(), { ...ofMallory, clean: true })).end()
+  await leaveSession(t, a.url(), ofAlice, 'secret/#')
+  await publishAll(await connectClient(t, a.url()), 'secret/1', queued)
+  const alice = await connectClient(t, b.url(), ofAlice)
+  await redis.start()
+  assert.deepEqual(texts(await alice.messages(5)), queued)
+  assert.equal(alice.client.connected, true)
+})
+
 test("cluster: another user's client id is refused while the node of its session hangs", { timeout }, async (t) => {
   const redis = await startRedis(t)
   const folder = await temporaryFolder(t)

@@ -126,3 +126,19 @@ test('cluster: what strayed comes to a session that is opened while Redis is awa
     [...waiting, 'last'],
   )
 })
+
+test('cluster: what strayed for a session is not given to one that begins anew', { timeout }, async (t) => {
+  const folder = await strayed(t, 'phone')
+  const redis = await startRedis(t)
+  await redis.kill()
+  const a = await startNode(t, 'a', redis, { folder })
+  const { client, messages } = await connectClient(t, a.url(), { clientId: 'phone', clean: true })
+  await client.subscribeAsync('box', { qos: 1 })
+  await client.publishAsync('box', 'first', { qos: 1 })
+  await redis.start()
+  await client.publishAsync('box', 'second', { qos: 1 })
+  assert.deepEqual(
+    (await messages(2)).map(({ text }) => text),
+    ['first', 'second'],
+  )
+})

@@ -71,7 +71,7 @@ export class Gives {
     const { house, turns, pulls, log, counts } = this.#parts
     const here = house.sessions.find(clientId)
     if (username !== undefined && here !== undefined && here.username !== username) return { outcome: 'none' }
-    if (house.sessions.find(clientId)?.isLeaving === false && this.#parts.epochOf(clientId) < epoch) {
+    if (here?.isLeaving === false && this.#parts.epochOf(clientId) < epoch) {
       house.disconnect(clientId, 'taken-over', 'the client connected to another node')
     }
     // What is on its way here comes first; a claim here that is later than this one does not wait for it.

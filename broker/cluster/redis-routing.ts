@@ -1,4 +1,5 @@
 // Routing between nodes: who wants what, the outbox for each node, the inbox of this one, and QoS 0 over the bus.
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Message } from '../message.ts'
 import type { Counts } from '../metrics/counts.ts'
 import type { PluginLog } from '../plugin.ts'
@@ -91,7 +92,7 @@ export class RedisRouting implements Routing {
     // It also ends when the node stops: what is undecided then waits for the next start.
     void remote.loaded().then(async () => {
       // Redis did not know this node: others may be on their way to it, too, and nobody knows them yet.
-      if (meeting.timesUnknown > 0 && this.#undecided?.hasSome === true) await lateOthers()
+      if (meeting.timesUnknown > 0 && this.#undecided?.hasSome === true) await wait(othersMs, undefined, { ref: false })
       if (remote.isLoaded) this.#undecided?.close()
     })
     this.#inbox = new Inbox(
@@ -283,9 +284,5 @@ const nothing = Buffer.alloc(0)
 
 /** As long as other nodes may need to come to a Redis that is back. */
 const othersMs = 10_000
-
-function lateOthers(): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, othersMs).unref())
-}
 
 function ignore(): void {}
